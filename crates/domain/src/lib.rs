@@ -1,0 +1,13 @@
+//! The vocabulary of Slipway: names, states, verdicts and reasons. No I/O, no clock, no randomness.
+//!
+//! A delivery gets a [`verdict::Verdict`]; a branch that moved becomes a push and a build in a [`state::BuildState`];
+//! a build that succeeded becomes a release in a [`state::ReleaseState`]; whatever fails names one [`reason::Reason`].
+
+pub mod commit;
+pub mod forge_kind;
+pub mod job;
+pub mod name;
+pub mod reason;
+pub mod state;
+pub mod verdict;
+pub mod word;
