@@ -1,0 +1,105 @@
+//! The loop against a real PostgreSQL: what a handler is told, and what becomes of its job.
+
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::*;
+use crate::queue::NewJob;
+
+async fn push(db: &PgPool) -> Uuid {
+    let subject = Uuid::now_v7();
+    let mut tx = db.begin().await.unwrap();
+    queue::enqueue(&mut tx, NewJob { kind: JobKind::Deploy, lane: "env", lock_key: "env", subject })
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    wake(db, &[JobKind::Deploy]).await;
+    subject
+}
+
+async fn states(db: &PgPool) -> Vec<(String, i32)> {
+    sqlx::query_as("select state::text, attempt from job order by id").fetch_all(db).await.unwrap()
+}
+
+/// A worker whose handler reports what it was told, and ends its job accordingly.
+fn spawn(
+    db: &PgPool,
+    shutdown: &CancellationToken,
+) -> (JoinSet<Result<()>>, mpsc::UnboundedReceiver<Uuid>, mpsc::UnboundedReceiver<Stop>) {
+    let (began, begins) = mpsc::unbounded_channel();
+    let (told, tells) = mpsc::unbounded_channel();
+    let pool = db.clone();
+    let handle = move |held: Held| {
+        let (began, told, db) = (began.clone(), told.clone(), pool.clone());
+        async move {
+            began.send(held.job.subject)?;
+            let stop = held.stopped().await;
+            let outcome = if stop == Stop::Shutdown { Outcome::HandBack } else { Outcome::Cancelled };
+            let mut tx = db.begin().await?;
+            queue::finish(&mut tx, &held.job, outcome).await?;
+            tx.commit().await?;
+            Ok(told.send(stop)?)
+        }
+    };
+    let worker = Worker { kinds: &[JobKind::Deploy], owner: "w".into(), slots: 2 };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(run(db.clone(), worker, shutdown.clone(), handle));
+    (tasks, begins, tells)
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_newer_subject_stops_the_running_handler_at_once(db: PgPool) {
+    let shutdown = CancellationToken::new();
+    let (_tasks, mut begins, mut tells) = spawn(&db, &shutdown);
+    let first = push(&db).await;
+    assert_eq!(begins.recv().await, Some(first));
+    let second = push(&db).await;
+    let started = Instant::now();
+    assert_eq!(tells.recv().await, Some(Stop::Cancelled));
+    assert!(started.elapsed() < BEAT, "the doorbell is faster than the heartbeat");
+    assert_eq!(begins.recv().await, Some(second));
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn shutdown_hands_the_job_back_uncounted(db: PgPool) {
+    let shutdown = CancellationToken::new();
+    let (mut tasks, mut begins, mut tells) = spawn(&db, &shutdown);
+    push(&db).await;
+    begins.recv().await;
+    shutdown.cancel();
+    assert_eq!(tells.recv().await, Some(Stop::Shutdown));
+    assert!(tasks.join_next().await.unwrap().unwrap().is_ok());
+    assert_eq!(states(&db).await, [("queued".to_owned(), 0)]);
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_lost_lease_is_told(db: PgPool) {
+    let shutdown = CancellationToken::new();
+    let (_tasks, mut begins, mut tells) = spawn(&db, &shutdown);
+    push(&db).await;
+    begins.recv().await;
+    sqlx::query("update job set lease = gen_random_uuid()").execute(&db).await.unwrap();
+    assert_eq!(tells.recv().await, Some(Stop::Lost));
+    assert_eq!(states(&db).await, [("running".to_owned(), 1)], "the new holder's job is left alone");
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn an_error_is_tried_again(db: PgPool) {
+    let (began, mut begins) = mpsc::unbounded_channel();
+    let handle = move |held: Held| {
+        let began = began.clone();
+        async move {
+            began.send(held.job.attempt)?;
+            anyhow::bail!("the database was away")
+        }
+    };
+    let shutdown = CancellationToken::new();
+    let worker = Worker { kinds: &[JobKind::Deploy], owner: "w".into(), slots: 1 };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(run(db.clone(), worker, shutdown.clone(), handle));
+    push(&db).await;
+    assert_eq!(begins.recv().await, Some(1));
+    assert_eq!(begins.recv().await, Some(2), "after its back-off");
+}
