@@ -1,0 +1,197 @@
+//! A session: the services that BuildKit calls back into while it builds. They live as long as the [`Session`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
+use bollard_buildkit_proto::health::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
+    health_check_response::ServingStatus,
+};
+use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::FileSyncServer;
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::{Auth, AuthServer};
+use bollard_buildkit_proto::moby::filesync::v1::{
+    CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest,
+    GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
+};
+use futures::stream::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use crate::filesync::Files;
+use crate::source::Source;
+use crate::tunnel::Tunnel;
+use crate::{Channel, MESSAGE_MAX, SolveError, daemon};
+
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+const FRAME_MAX: u32 = 1 << 20;
+const STREAMS_MAX: u32 = 1024;
+
+const METHODS: [&str; 3] = [
+    "/grpc.health.v1.Health/Check",
+    "/moby.filesync.v1.FileSync/DiffCopy",
+    "/moby.filesync.v1.Auth/Credentials",
+];
+
+/// User and secret by registry host, as BuildKit names it.
+pub type Logins = BTreeMap<String, (String, SecretString)>;
+
+/// What a build may ask us for.
+pub struct Services {
+    pub source: Arc<dyn Source>,
+    pub logins: Logins,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts = self.logins.keys().collect::<Vec<_>>();
+        f.debug_struct("Services")
+            .field("entries", &self.source.entries().len())
+            .field("hosts", &hosts)
+            .finish()
+    }
+}
+
+/// An open session. Dropping it closes it, and a build that still needs it fails.
+#[derive(Debug)]
+pub struct Session {
+    id: String,
+    _connection: JoinSet<()>,
+}
+
+impl Session {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// Opens a session. `app_key` keeps what one application transferred apart from all others.
+pub async fn open(channel: &Channel, app_key: &str, services: Services) -> Result<Session, SolveError> {
+    let id: String = rand::rng().sample_iter(Alphanumeric).take(25).map(char::from).collect();
+    let (outgoing, messages) = mpsc::channel(32);
+    let mut request = Request::new(ReceiverStream::new(messages));
+    let metadata = request.metadata_mut();
+    metadata.insert("x-docker-expose-session-uuid", ascii(&id)?);
+    metadata.insert("x-docker-expose-session-sharedkey", ascii(app_key)?);
+    for method in METHODS {
+        metadata.append("x-docker-expose-session-grpc-method", MetadataValue::from_static(method));
+    }
+    let mut client = daemon::control(channel);
+    let opened = tokio::time::timeout(OPEN_TIMEOUT, client.session(request)).await;
+    let incoming = opened
+        .map_err(|_| SolveError::Unavailable {
+            message: "BuildKit did not open a session in time".to_owned(),
+        })??
+        .into_inner();
+
+    let mut connection = JoinSet::new();
+    connection.spawn(serve(Tunnel::new(incoming, outgoing), services));
+    Ok(Session { id, _connection: connection })
+}
+
+fn ascii(value: &str) -> Result<MetadataValue<Ascii>, SolveError> {
+    value
+        .parse()
+        .map_err(|_| SolveError::Other { message: format!("{value:?} cannot name a BuildKit session") })
+}
+
+async fn serve(tunnel: Tunnel, services: Services) {
+    let files = FileSyncServer::new(Files::new(services.source))
+        .max_decoding_message_size(MESSAGE_MAX)
+        .max_encoding_message_size(MESSAGE_MAX);
+    let routes = Routes::new(HealthServer::new(Healthy))
+        .add_service(files)
+        .add_service(AuthServer::new(Keyring { logins: services.logins }));
+    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .serve_connection(TokioIo::new(tunnel), TowerToHyperService::new(routes))
+        .await;
+    if let Err(error) = served {
+        // The build that needs the session says more.
+        tracing::debug!(%error, "BuildKit session ended");
+    }
+}
+
+/// BuildKit closes a session whose health it cannot check.
+struct Healthy;
+
+#[tonic::async_trait]
+impl Health for Healthy {
+    type WatchStream = Empty<Result<HealthCheckResponse, Status>>;
+
+    async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        Ok(Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
+    }
+
+    async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
+        Err(unused())
+    }
+
+    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Err(unused())
+    }
+}
+
+struct Keyring {
+    logins: Logins,
+}
+
+#[tonic::async_trait]
+impl Auth for Keyring {
+    /// Answers with empty fields for an unknown host: that is how BuildKit asks anonymously.
+    async fn credentials(
+        &self,
+        request: Request<CredentialsRequest>,
+    ) -> Result<Response<CredentialsResponse>, Status> {
+        let host = &request.get_ref().host;
+        let response = match self.logins.get(host) {
+            Some((username, secret)) => {
+                CredentialsResponse { username: username.clone(), secret: secret.expose_secret().to_owned() }
+            }
+            None => CredentialsResponse::default(),
+        };
+        Ok(Response::new(response))
+    }
+
+    // Without these BuildKit fetches its tokens itself, with the credentials from above.
+    async fn fetch_token(
+        &self,
+        _: Request<FetchTokenRequest>,
+    ) -> Result<Response<FetchTokenResponse>, Status> {
+        Err(unused())
+    }
+
+    async fn get_token_authority(
+        &self,
+        _: Request<GetTokenAuthorityRequest>,
+    ) -> Result<Response<GetTokenAuthorityResponse>, Status> {
+        Err(unused())
+    }
+
+    async fn verify_token_authority(
+        &self,
+        _: Request<VerifyTokenAuthorityRequest>,
+    ) -> Result<Response<VerifyTokenAuthorityResponse>, Status> {
+        Err(unused())
+    }
+}
+
+fn unused() -> Status {
+    Status::unimplemented("not served by this session")
+}
