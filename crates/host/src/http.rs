@@ -1,0 +1,36 @@
+//! Serving a router with the layers every role shares. No timeout here: some answers are streams without an end.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::TraceLayer;
+
+/// How long requests may take to end once shutdown has begun; streams are cut then.
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+pub async fn serve(app: Router, addr: SocketAddr, shutdown: CancellationToken) -> Result<()> {
+    let listener = TcpListener::bind(addr).await.with_context(|| format!("listening on {addr}"))?;
+    tracing::info!("listening on {addr}");
+    serve_on(app, listener, shutdown).await
+}
+
+pub async fn serve_on(app: Router, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
+    let app = app.layer((TraceLayer::new_for_http(), CatchPanicLayer::new()));
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let drained = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = serving.into_future() => result.context("serving HTTP"),
+        () = drained => {
+            tracing::info!("cut the requests that were still open after {} s", DRAIN.as_secs());
+            Ok(())
+        }
+    }
+}

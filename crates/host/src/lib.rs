@@ -1,0 +1,10 @@
+//! What every role needs to live in a cluster: logs, metrics, HTTP serving, problems, shutdown.
+
+pub mod admin;
+pub mod http;
+pub mod problem;
+pub mod shutdown;
+pub mod site;
+pub mod telemetry;
+
+pub use problem::Problem;
