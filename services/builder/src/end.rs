@@ -1,0 +1,111 @@
+//! The one transaction that ends an attempt: the job, which is the fence, and all that must agree with it.
+
+use anyhow::Result;
+use domain::job::JobKind;
+use domain::name;
+use domain::reason::Reason;
+use sqlx::{PgConnection, PgPool};
+use store::bell::{self, Channel};
+use store::build::Build;
+use store::queue::{self, Job, Outcome};
+use store::release::NewRelease;
+use store::worker::{self, Stop};
+
+use crate::image::Image;
+use crate::run::{Ended, Subject};
+
+pub(crate) async fn end(db: &PgPool, job: &Job, subject: &Subject, ended: Ended) -> Result<()> {
+    let build = &subject.build;
+    let mut tx = db.begin().await?;
+    let (held, wake): (bool, &[JobKind]) = match ended {
+        Ended::Built(image) => {
+            (built(&mut tx, job, subject, &image).await?, &[JobKind::Deploy, JobKind::Report, JobKind::Build])
+        }
+        Ended::Failed(reason) => {
+            (failed(&mut tx, job, build, &reason).await?, &[JobKind::Build, JobKind::Report])
+        }
+        Ended::Again { error, delay } => {
+            let outcome = Outcome::Retry { error: &error, delay };
+            (put_back(&mut tx, job, build, outcome).await?, &[JobKind::Build])
+        }
+        Ended::Stopped(Stop::Shutdown) => {
+            (put_back(&mut tx, job, build, Outcome::HandBack).await?, &[JobKind::Build])
+        }
+        Ended::Stopped(Stop::Cancelled) => {
+            (stopped(&mut tx, job, build).await?, &[JobKind::Build, JobKind::Report])
+        }
+        Ended::Stopped(Stop::Lost) => (false, &[]),
+    };
+    if !held {
+        tracing::warn!(job.id, build.number, "the lease was lost: somebody else ends this build");
+        return Ok(());
+    }
+    tx.commit().await?;
+    // Builds too: the application's lock is free again.
+    worker::wake(db, wake).await;
+    bell::ring(db, Channel::Build, &build.id.to_string()).await;
+    Ok(())
+}
+
+/// There is nothing to build: the build has ended, or its application is gone.
+pub(crate) async fn without_subject(db: &PgPool, job: &Job) -> Result<()> {
+    let mut tx = db.begin().await?;
+    queue::finish(&mut tx, job, Outcome::Done).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn built(conn: &mut PgConnection, job: &Job, subject: &Subject, image: &Image) -> Result<bool> {
+    let Subject { build, app } = subject;
+    if !queue::finish(&mut *conn, job, Outcome::Done).await? {
+        return Ok(false);
+    }
+    if !store::build::succeed(&mut *conn, build.id, &image.digest).await? {
+        tracing::info!(build.number, "the build was ended by somebody else; its image is not released");
+        return Ok(true);
+    }
+    store::build::record_image(&mut *conn, build, &image.repository, &image.digest, image.size_bytes).await?;
+    let name = name::environment(&build.branch, &app.default_branch);
+    let namespace = name::namespace(&name, &app.name);
+    let environment =
+        store::environment::ensure(&mut *conn, app.id, build.branch_id, &name, &namespace).await?;
+    let reference = image.reference();
+    let new =
+        NewRelease { build_id: build.id, image: &reference, port: app.port, health_path: &app.health_path };
+    store::release::create(&mut *conn, &environment, &new).await?;
+    store::push::enqueue_progress_report(&mut *conn, build.id).await?;
+    Ok(true)
+}
+
+async fn failed(conn: &mut PgConnection, job: &Job, build: &Build, reason: &Reason) -> Result<bool> {
+    if !queue::finish(&mut *conn, job, Outcome::Failed { error: &reason.message }).await? {
+        return Ok(false);
+    }
+    if store::build::fail(&mut *conn, build.id, reason).await? {
+        store::push::enqueue_report(&mut *conn, build.id).await?;
+    }
+    Ok(true)
+}
+
+/// Queues the job again; where a newer build of the branch waits, this one gives way to it instead.
+async fn put_back(conn: &mut PgConnection, job: &Job, build: &Build, outcome: Outcome<'_>) -> Result<bool> {
+    if !queue::finish(&mut *conn, job, outcome).await? {
+        return Ok(false);
+    }
+    let newest = store::build::newest(&mut *conn, build.branch_id).await?;
+    let is_newest = newest.is_none_or(|newest| newest.number <= build.number);
+    if !is_newest && store::build::stop(&mut *conn, build).await? {
+        store::push::enqueue_report(&mut *conn, build.id).await?;
+    }
+    Ok(true)
+}
+
+async fn stopped(conn: &mut PgConnection, job: &Job, build: &Build) -> Result<bool> {
+    if !queue::finish(&mut *conn, job, Outcome::Cancelled).await? {
+        return Ok(false);
+    }
+    if store::build::stop(&mut *conn, build).await? {
+        store::push::enqueue_report(&mut *conn, build.id).await?;
+    }
+    Ok(true)
+}

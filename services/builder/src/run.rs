@@ -1,0 +1,98 @@
+//! One claimed job from its claim to its end: the attempt, its log beside it, and one transaction that ends it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use domain::reason::{Reason, ReasonCode};
+use store::app::App;
+use store::build::Build;
+use store::queue::Job;
+use store::worker::{Held, Stop};
+
+use crate::image::Image;
+use crate::journal::{self, Log};
+use crate::outcome::{self, Decision};
+use crate::{Builder, attempt, end};
+
+/// A build that takes longer is ended.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
+
+/// What the job is about, as the database has it now.
+pub(crate) struct Subject {
+    pub(crate) build: Build,
+    pub(crate) app: App,
+}
+
+/// How an attempt ended.
+pub(crate) enum Ended {
+    Built(Image),
+    Failed(Reason),
+    Again { error: String, delay: Duration },
+    Stopped(Stop),
+}
+
+pub(crate) async fn run(builder: &Builder, held: &Held) -> Result<()> {
+    let job = &held.job;
+    let Some(subject) = load(builder, job).await? else {
+        return end::without_subject(&builder.db, job).await;
+    };
+    let (log, events) = journal::open();
+    let attempt = async {
+        let ended = until_stopped(builder, held, &subject, &log).await;
+        log.say(parting_words(&ended, job)).await;
+        drop(log);
+        ended
+    };
+    let writing = journal::write(&builder.db, job, &subject.build, events);
+    let (ended, written) = tokio::join!(attempt, writing);
+    written?;
+    end::end(&builder.db, job, &subject, ended).await
+}
+
+/// `None`: the build has ended already, or its application was deleted.
+async fn load(builder: &Builder, job: &Job) -> Result<Option<Subject>> {
+    let build = store::build::get(&builder.db, job.subject).await?.filter(|it| !it.state.0.is_final());
+    let Some(build) = build else { return Ok(None) };
+    let app = store::app::get(&builder.db, build.app_id).await?;
+    Ok(app.map(|app| Subject { build, app }))
+}
+
+async fn until_stopped(builder: &Builder, held: &Held, subject: &Subject, log: &Log) -> Ended {
+    let job = &held.job;
+    if job.attempt > job.attempt_max {
+        let message = format!("the builder was lost in each of {} attempts", job.attempt_max);
+        return Ended::Failed(Reason::new(ReasonCode::LeaseLost, message));
+    }
+    let attempt = tokio::time::timeout(DEADLINE, Box::pin(attempt::run(builder, job, subject, log)));
+    let result = tokio::select! {
+        stop = held.stopped() => return Ended::Stopped(stop),
+        result = attempt => result,
+    };
+    let reason = match result {
+        Ok(Ok(Some(image))) => return Ended::Built(image),
+        Ok(Ok(None)) => return Ended::Stopped(Stop::Cancelled),
+        Ok(Err(reason)) => reason,
+        Err(_) => {
+            let message = format!("the build did not end within {} minutes", DEADLINE.as_secs() / 60);
+            Reason::new(ReasonCode::BuildTimeout, message)
+        }
+    };
+    match outcome::decide(reason, job.attempt, job.attempt_max, rand::random()) {
+        Decision::Fail(reason) => Ended::Failed(reason),
+        Decision::Retry { error, delay } => Ended::Again { error, delay },
+    }
+}
+
+/// The last line of an attempt.
+fn parting_words(ended: &Ended, job: &Job) -> String {
+    match ended {
+        Ended::Built(image) => format!("pushed {}", image.reference()),
+        Ended::Failed(reason) => format!("failed: {}", reason.message),
+        Ended::Again { error, delay } => outcome::retry_line(error, *delay, job.attempt + 1, job.attempt_max),
+        Ended::Stopped(Stop::Cancelled) => "stopped: this build is no longer wanted".to_owned(),
+        Ended::Stopped(Stop::Shutdown) => {
+            "this builder shuts down; the build starts over on another one".to_owned()
+        }
+        Ended::Stopped(Stop::Lost) => "this builder lost the build".to_owned(),
+    }
+}
