@@ -1,0 +1,118 @@
+//! The log of a build: a range of lines, the whole as text, and everything of a build as it happens.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt as _, stream};
+use host::Problem;
+
+use crate::follow::{Change, Until, follow};
+use crate::{Web, load, view};
+
+const LINES: usize = 1000;
+const LINES_MAX: usize = 10_000;
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Browsers wait so long before they connect again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Proxies that gather answers would hold a stream back.
+const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
+
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+pub(super) struct Range {
+    /// The number of the first line; lines are numbered from 0.
+    #[serde(default)]
+    from: i64,
+    /// At most 10000.
+    limit: Option<usize>,
+}
+
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(super) struct Lines {
+    lines: Vec<view::Line>,
+    /// The number of the line after these.
+    next: i64,
+    /// How many lines the log has by now.
+    line_count: i64,
+}
+
+/// Lines of its log
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}/log",
+    params(("app" = String, Path), ("number" = i32, Path), Range), responses((status = OK, body = Lines)))]
+pub(super) async fn lines(
+    State(web): State<Web>,
+    Path((name, number)): Path<(String, String)>,
+    Query(range): Query<Range>,
+) -> Result<Json<Lines>, Problem> {
+    let app = load::app(&web, &name).await?;
+    let build = load::build(&web, &app, &number).await?;
+    let limit = range.limit.unwrap_or(LINES).clamp(1, LINES_MAX);
+    let lines = load::lines(&web, &build, range.from, limit).await?;
+    let next = lines.last().map_or(range.from.max(0), |line| line.number + 1);
+    Ok(Json(Lines { lines, next, line_count: store::log::line_count(&web.db, build.id).await? }))
+}
+
+/// Its whole log as text; goes on while the build runs
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}/log.txt",
+    params(("app" = String, Path), ("number" = i32, Path)),
+    responses((status = OK, content_type = "text/plain", body = String)))]
+pub(super) async fn text(
+    State(web): State<Web>,
+    Path((name, number)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let app = load::app(&web, &name).await?;
+    let build = load::build(&web, &app, &number).await?;
+    let texts = follow(web, app, build, 0, Until::Built).map(|batch| Ok::<_, Infallible>(text_of(&batch)));
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), UNBUFFERED];
+    Ok((headers, Body::from_stream(texts)).into_response())
+}
+
+fn text_of(batch: &[Change]) -> String {
+    let mut text = String::new();
+    for change in batch {
+        if let Change::Line(line) = change {
+            text.push_str(&line.text);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Everything of a build as it happens, as server-sent events
+///
+/// `line`, `step` and `state` carry a line, a step and the build; `end` carries the build after everything else.
+/// The id of a line is the number to go on from: a client that lost the connection sends it as `Last-Event-ID`.
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}/events",
+    params(("app" = String, Path), ("number" = i32, Path), Range),
+    responses((status = OK, content_type = "text/event-stream", body = String)))]
+pub(super) async fn events(
+    State(web): State<Web>,
+    Path((name, number)): Path<(String, String)>,
+    Query(range): Query<Range>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let app = load::app(&web, &name).await?;
+    let build = load::build(&web, &app, &number).await?;
+    let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let changes = follow(web, app, build, resumed.unwrap_or(range.from), Until::Settled);
+    let events = changes.flat_map(|batch| stream::iter(batch).map(|change| event(&change)));
+    let hello = stream::once(async { Ok(Event::default().retry(RETRY)) });
+    let sse = Sse::new(hello.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    Ok(([UNBUFFERED], sse).into_response())
+}
+
+fn event(change: &Change) -> Result<Event, axum::Error> {
+    match change {
+        Change::Line(line) => {
+            Event::default().event("line").id((line.number + 1).to_string()).json_data(line)
+        }
+        Change::Step(step) => Event::default().event("step").json_data(step),
+        Change::State(build) => Event::default().event("state").json_data(build),
+        Change::End(build) => Event::default().event("end").json_data(build),
+    }
+}

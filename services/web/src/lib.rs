@@ -1,0 +1,95 @@
+//! The web: pages and the JSON API. Both show the same views of the same rows, and neither is reachable without a login.
+
+mod api;
+mod assets;
+mod auth;
+mod create;
+mod follow;
+mod links;
+mod live;
+mod load;
+mod pages;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::middleware;
+use axum::routing::get;
+use host::site::Site;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::links::Links;
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Where the pages and the API are served
+    #[arg(long, env = "SLIPWAY_WEB_ADDR", default_value = "0.0.0.0:8082")]
+    web_addr: SocketAddr,
+    /// The URL under which forges reach /hooks; the pages' public URL when empty
+    #[arg(long, env = "SLIPWAY_HOOKS_URL", default_value = "")]
+    hooks_url: String,
+}
+
+/// What every handler needs.
+#[derive(Clone, Debug)]
+pub struct Web {
+    db: PgPool,
+    links: Links,
+    rings: live::Rings,
+    failed_logins: auth::Failures,
+    failed_tokens: auth::Failures,
+    shutdown: CancellationToken,
+}
+
+impl Web {
+    /// `shutdown` ends the streams, which would hold a graceful shutdown up.
+    pub fn new(db: PgPool, site: &Site, hooks_url: &str, shutdown: CancellationToken) -> Web {
+        let links = Links::new(&site.base_url, &site.base_domain, hooks_url);
+        Web {
+            db,
+            links,
+            rings: live::Rings::new(),
+            failed_logins: auth::Failures::default(),
+            failed_tokens: auth::Failures::default(),
+            shutdown,
+        }
+    }
+}
+
+/// Serves until `shutdown`.
+pub async fn run(args: Args, site: Site, db: PgPool, shutdown: CancellationToken) -> Result<()> {
+    let web = Web::new(db, &site, &args.hooks_url, shutdown.clone());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(live::listen(web.clone()));
+    tasks.spawn(host::http::serve(router(web), args.web_addr, shutdown.clone()));
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.context("a part of the web panicked").and_then(|ended| ended);
+        if outcome.is_ok() {
+            outcome = ended;
+        }
+        shutdown.cancel();
+    }
+    outcome
+}
+
+/// Everything is behind the login but for what `open` holds.
+pub fn router(web: Web) -> Router {
+    let closed = Router::new()
+        .nest("/api/v1", api::router())
+        .merge(pages::router())
+        .fallback(pages::not_found)
+        .layer(middleware::from_fn_with_state(web.clone(), auth::require));
+    let open = Router::new()
+        .merge(pages::login::router())
+        .route("/assets/{hash}/{name}", get(assets::asset))
+        .route("/healthz", get(async || "ok"));
+    closed.merge(open).layer(middleware::map_response(assets::protect)).with_state(web)
+}

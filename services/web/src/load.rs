@@ -1,0 +1,133 @@
+//! From rows to views: the reads that pages and API share.
+
+use anyhow::Result;
+use axum::http::StatusCode;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use host::Problem;
+use store::app::App;
+use store::build::Build;
+
+use crate::Web;
+use crate::view;
+
+/// Reads of one request that run at a time; the pool is shared with all other requests.
+const AT_ONCE: usize = 4;
+const DELIVERIES: i64 = 100;
+
+pub(crate) async fn app(web: &Web, name: &str) -> Result<App, Problem> {
+    let app = store::app::by_name(&web.db, name).await?;
+    app.ok_or_else(|| Problem::not_found(format!("there is no application called {name:?}")))
+}
+
+/// A build by the number in its URL.
+pub(crate) async fn build(web: &Web, app: &App, number: &str) -> Result<Build, Problem> {
+    let build = match number.parse() {
+        Ok(number) => store::build::by_number(&web.db, app.id, number).await?,
+        Err(_) => None,
+    };
+    build
+        .ok_or_else(|| Problem::client(StatusCode::NOT_FOUND, format!("{} has no build #{number}", app.name)))
+}
+
+/// Takes a `Vec`: a lazy iterator's closure would make the future of the caller impossible to send.
+async fn all<T>(reads: Vec<impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
+    stream::iter(reads).buffered(AT_ONCE).try_collect().await
+}
+
+pub(crate) async fn apps(web: &Web) -> Result<Vec<view::App>> {
+    let rows = store::app::list(&web.db).await?;
+    all(rows.iter().map(|row| app_view(web, row)).collect()).await
+}
+
+pub(crate) async fn app_view(web: &Web, app: &App) -> Result<view::App> {
+    let hook = store::app::hook_of(&web.db, app.id).await?;
+    let last_build = builds(web, app, None, 1).await?.pop();
+    let environments = environments(web, app).await?;
+    Ok(view::App::new(&web.links, app, hook.as_ref(), environments, last_build))
+}
+
+/// Newest first.
+pub(crate) async fn builds(
+    web: &Web,
+    app: &App,
+    before: Option<i32>,
+    limit: i64,
+) -> Result<Vec<view::Build>> {
+    let rows = store::build::list(&web.db, app.id, before, limit).await?;
+    all(rows.iter().map(|row| build_view(web, app, row)).collect()).await
+}
+
+pub(crate) async fn build_view(web: &Web, app: &App, row: &Build) -> Result<view::Build> {
+    // Only what was built has a release.
+    let release = match row.digest {
+        Some(_) => store::release::of_build(&web.db, row.id).await?,
+        None => None,
+    };
+    let superseded_by = match row.superseded_by {
+        Some(newer) => store::build::get(&web.db, newer).await?.map(|newer| newer.number),
+        None => None,
+    };
+    Ok(view::Build::new(&web.links, app, row, &view::Placed { release, superseded_by }))
+}
+
+pub(crate) async fn steps(web: &Web, build: &Build) -> Result<Vec<view::Step>> {
+    let rows = store::log::steps(&web.db, build.id).await?;
+    Ok(rows.into_iter().map(view::Step::from).collect())
+}
+
+/// At most `limit` lines from line `from` on.
+pub(crate) async fn lines(web: &Web, build: &Build, from: i64, limit: usize) -> Result<Vec<view::Line>> {
+    let rows = store::log::read(&web.db, build.id, from.max(0), limit).await?;
+    Ok(rows.into_iter().take(limit).map(view::Line::from).collect())
+}
+
+pub(crate) async fn environments(web: &Web, app: &App) -> Result<Vec<view::Environment>> {
+    let rows = store::environment::list(&web.db, app.id).await?;
+    all(rows.iter().map(|row| environment(web, app, row)).collect()).await
+}
+
+async fn environment(
+    web: &Web,
+    app: &App,
+    row: &store::environment::Environment,
+) -> Result<view::Environment> {
+    let live = match store::release::live_of(&web.db, row.id).await? {
+        Some(live) => Some(release(web, &row.name, &live).await?),
+        None => None,
+    };
+    let newest = match store::release::list(&web.db, row.id, 1).await?.pop() {
+        Some(newest) => Some(release(web, &row.name, &newest).await?),
+        None => None,
+    };
+    let branch = store::branch::get(&web.db, row.branch_id).await?;
+    Ok(view::Environment {
+        name: row.name.clone(),
+        branch: branch.map(|branch| branch.name).unwrap_or_default(),
+        namespace: row.namespace.clone(),
+        url: web.links.environment(&row.name, &app.name),
+        live,
+        newest,
+    })
+}
+
+async fn release(web: &Web, environment: &str, row: &store::release::Release) -> Result<view::Release> {
+    let build = store::build::get(&web.db, row.build_id).await?;
+    Ok(view::Release::new(row, environment, build.map_or(0, |build| build.number)))
+}
+
+/// The newest releases of all environments, newest first.
+pub(crate) async fn releases(web: &Web, app: &App, limit: i64) -> Result<Vec<view::Release>> {
+    let mut rows = Vec::new();
+    for environment in store::environment::list(&web.db, app.id).await? {
+        let releases = store::release::list(&web.db, environment.id, limit).await?;
+        rows.extend(releases.into_iter().map(|row| (environment.name.clone(), row)));
+    }
+    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.created_at));
+    rows.truncate(usize::try_from(limit).unwrap_or_default());
+    all(rows.iter().map(|(name, row)| release(web, name, row)).collect()).await
+}
+
+pub(crate) async fn deliveries(web: &Web, app: &App) -> Result<Vec<view::Delivery>> {
+    let rows = store::delivery::list(&web.db, app.id, DELIVERIES).await?;
+    Ok(rows.into_iter().map(view::Delivery::from).collect())
+}

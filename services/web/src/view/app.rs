@@ -1,0 +1,77 @@
+//! An application and its environments, without any of their secrets.
+
+use domain::forge_kind::ForgeKind;
+use store::Time;
+
+use super::{Build, Release, Status};
+use crate::links::Links;
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct App {
+    pub(crate) name: String,
+    #[schema(value_type = String)]
+    pub(crate) forge: ForgeKind,
+    pub(crate) repo_url: String,
+    pub(crate) default_branch: String,
+    pub(crate) dockerfile: String,
+    pub(crate) port: i32,
+    pub(crate) health_path: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) created_at: Time,
+    /// Its page.
+    pub(crate) page: String,
+    /// Where its forge delivers to; the secret was shown once.
+    pub(crate) hook_url: Option<String>,
+    pub(crate) environments: Vec<Environment>,
+    pub(crate) last_build: Option<Build>,
+}
+
+impl App {
+    pub(crate) fn new(
+        links: &Links,
+        row: &store::app::App,
+        hook: Option<&store::app::Hook>,
+        environments: Vec<Environment>,
+        last_build: Option<Build>,
+    ) -> App {
+        App {
+            name: row.name.clone(),
+            forge: row.forge.0,
+            repo_url: row.repo_url.clone(),
+            default_branch: row.default_branch.clone(),
+            dockerfile: row.dockerfile.clone(),
+            port: row.port,
+            health_path: row.health_path.clone(),
+            created_at: row.created_at,
+            page: links.app(&row.name),
+            hook_url: hook.map(|hook| links.hook(hook.id)),
+            environments,
+            last_build,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Environment {
+    pub(crate) name: String,
+    pub(crate) branch: String,
+    pub(crate) namespace: String,
+    pub(crate) url: String,
+    /// The release that serves.
+    pub(crate) live: Option<Release>,
+    /// The newest release, whatever became of it.
+    pub(crate) newest: Option<Release>,
+}
+
+impl Environment {
+    /// How it serves: live, or else how its newest release stands.
+    pub(crate) fn status(&self) -> Option<Status> {
+        self.live.as_ref().or(self.newest.as_ref()).map(Release::status)
+    }
+
+    /// The newest release, when it is not the one that serves.
+    pub(crate) fn not_live(&self) -> Option<&Release> {
+        let serving = self.live.as_ref().map(|it| it.version);
+        self.newest.as_ref().filter(|it| Some(it.version) != serving)
+    }
+}
