@@ -1,0 +1,118 @@
+//! `slipway builds`: list, and one build with its whole story.
+
+use std::io::Write;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::args::Builds;
+use crate::client::Server;
+use crate::show::{self, Cell, ago, array, paint, status, text, took};
+
+pub(crate) async fn run(server: &Server, command: &Builds, as_json: bool, out: &mut dyn Write) -> Result<()> {
+    let answer = match command {
+        Builds::List { app, limit, before } => {
+            let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
+            server.get(&format!("/apps/{app}/builds?limit={limit}{before}")).await?
+        }
+        Builds::Show { app, number } => server.build(app, *number).await?,
+    };
+    match command {
+        _ if as_json => Ok(writeln!(out, "{answer:#}")?),
+        Builds::List { .. } => list(out, &answer),
+        Builds::Show { .. } => one(out, &answer),
+    }
+}
+
+/// The build's reason of failure, else its release's.
+pub(crate) fn reason(build: &Value) -> Option<&Value> {
+    [&build["reason"], &build["release"]["reason"]].into_iter().find(|reason| !reason.is_null())
+}
+
+fn list(out: &mut dyn Write, answer: &Value) -> Result<()> {
+    let now = Timestamp::now();
+    let row = |build: &Value| -> Vec<Cell> {
+        let about = match (build["superseded_by"].as_u64(), reason(build)) {
+            (Some(newer), _) => format!("{} (by #{newer})", text(&build["subject"])),
+            (None, Some(reason)) => format!("{}: {}", text(&build["subject"]), text(&reason["message"])),
+            (None, None) => text(&build["subject"]),
+        };
+        let commit: String = text(&build["commit"]).chars().take(8).collect();
+        vec![
+            format!("#{}", build["number"]).into(),
+            status(&build["status"]),
+            commit.into(),
+            text(&build["branch"]).into(),
+            text(&build["author"]).into(),
+            ago(&build["created_at"], now).into(),
+            took(&build["queued_ms"]).into(),
+            took(&build["build_ms"]).into(),
+            took(&build["roll_out_ms"]).into(),
+            about.into(),
+        ]
+    };
+    let rows: Vec<_> = array(&answer["builds"]).iter().map(row).collect();
+    if rows.is_empty() {
+        writeln!(out, "No builds: push to the repository")?;
+        return Ok(());
+    }
+    let heading = [
+        "build",
+        "state",
+        "commit",
+        "branch",
+        "author",
+        "pushed",
+        "queued",
+        "built",
+        "rolled out",
+        "subject",
+    ];
+    show::table(out, &heading, &rows)
+}
+
+fn one(out: &mut dyn Write, build: &Value) -> Result<()> {
+    writeln!(out, "#{} {}  {}", build["number"], paint(&status(&build["status"])), text(&build["subject"]))?;
+    let age = ago(&build["created_at"], Timestamp::now());
+    writeln!(
+        out,
+        "Commit   {} on {} by {}, {age}",
+        text(&build["commit"]),
+        text(&build["branch"]),
+        text(&build["author"])
+    )?;
+    let durations =
+        ["queued_ms", "build_ms", "roll_out_ms", "push_to_live_ms"].map(|field| took(&build[field]));
+    let [queued, built, rolled_out, all] = durations;
+    writeln!(out, "Took     queued {queued}, build {built}, roll-out {rolled_out}, push to live {all}")?;
+    let release = &build["release"];
+    if !release.is_null() {
+        let state = paint(&status(&release["state"]));
+        writeln!(out, "Release  v{} in {}: {state}", release["version"], text(&release["environment"]))?;
+    }
+    if let Some(newer) = build["superseded_by"].as_u64() {
+        writeln!(out, "         superseded by #{newer}, a newer commit of {}", text(&build["branch"]))?;
+    }
+    writeln!(out, "URL      {}", text(&build["url"]))?;
+    writeln!(out, "Page     {}", text(&build["page"]))?;
+    if !array(&build["steps"]).is_empty() {
+        writeln!(out)?;
+    }
+    for step in array(&build["steps"]) {
+        writeln!(out, "  {:8} {:>9}  {}", text(&step["state"]), took(&step["took_ms"]), text(&step["name"]))?;
+    }
+    reason(build).map_or(Ok(()), |reason| print_reason(out, reason))
+}
+
+pub(crate) fn print_reason(out: &mut dyn Write, reason: &Value) -> Result<()> {
+    writeln!(out, "\nFailed: {}", text(&reason["message"]))?;
+    for line in array(&reason["lines"]) {
+        writeln!(out, "  | {}", text(line))?;
+    }
+    writeln!(out, "{}", text(&reason["hint"]))?;
+    if reason["fault"] == "platform" {
+        writeln!(out, "This is a fault of the platform, not of the application.")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `slipway`: applications, builds and logs from the terminal. It talks to the HTTP API and to nothing else.
+#![allow(clippy::print_stderr, reason = "a command line tool says on standard error what it does")]
+
+mod apps;
+mod args;
+mod browser;
+mod builds;
+mod client;
+mod config;
+mod login;
+mod logs;
+mod show;
+mod sse;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    // Colours go only to a terminal that wants them.
+    match run(&args, &mut anstream::stdout().lock()).await {
+        Ok(code) => code,
+        Err(error) if is_nobody_reading(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `slipway logs demo | head` is no failure.
+fn is_nobody_reading(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+async fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow!("a TLS provider is already installed"))?;
+    if let Command::Login(login) = &args.command {
+        login::login(login, args, out).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let server = config::connect(args)?;
+    match &args.command {
+        Command::Login(_) => {}
+        Command::Apps(command) => apps::run(&server, command, args.json, out).await?,
+        Command::Builds(command) => builds::run(&server, command, args.json, out).await?,
+        Command::Logs(logs) => return logs::run(&server, logs, out).await,
+        Command::Open { app } => browser::open(&server, app, out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
