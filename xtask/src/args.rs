@@ -1,0 +1,107 @@
+//! The command line of `cargo xtask`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Runs, tests and takes down a whole Slipway on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where things are kept.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlaceArgs {
+    /// Data of the running platform: databases, images, certificates, logs, pids
+    #[arg(long, env = "SLIPWAY_DATA", default_value = "/var/lib/slipway-local", global = true)]
+    pub data: PathBuf,
+    /// What was compiled, kept by version [default: ~/.cache/slipway]
+    #[arg(long, env = "SLIPWAY_CACHE", global = true)]
+    pub cache: Option<PathBuf>,
+    #[arg(long, env = "XDG_CACHE_HOME", hide = true, global = true)]
+    pub xdg_cache_home: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring up the platform and Slipway on it, push the demo application, print the URLs
+    ///
+    /// Compiles Kubernetes, containerd, BuildKit, a registry, cluster DNS and Gitea once per version (about 20
+    /// minutes on two cores), starts them on a bridge of their own, and runs Slipway inside. What is in place
+    /// is left alone, so running it again is quick and carries on after an interruption.
+    Up(UpArgs),
+    /// Stop the platform: no process, mount, network device or firewall rule is left
+    Down {
+        /// Delete the data too; what was compiled stays in the cache
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Say what runs, where, which version, and where its log is
+    Status {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring everything up if needed, then run the tests against it
+    Test {
+        /// Run only tests whose name contains one of these
+        filters: Vec<String>,
+    },
+    /// Build and push Slipway's own image and print its reference
+    Image,
+    /// Measure, as a ratio to a baseline in the same run
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// From `git push` to the new version being served: Slipway beside a hook with buildctl and kubectl
+    Push {
+        /// Rounds of each way
+        #[arg(long, default_value_t = 15)]
+        rounds: u32,
+        /// Write the results to this file as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpArgs {
+    /// Start the platform without Slipway
+    #[arg(long, conflicts_with = "context")]
+    pub platform_only: bool,
+    /// Use the cluster of this kubeconfig context instead of a platform on this machine
+    #[arg(long, value_name = "NAME", requires = "image")]
+    pub context: Option<String>,
+    /// Slipway's image, in a registry that the cluster of --context can pull from
+    #[arg(long, value_name = "REF", requires = "context")]
+    pub image: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn another_cluster_needs_an_image() {
+        let refused = Args::try_parse_from(["xtask", "up", "--context", "staging"]).unwrap_err();
+        assert!(refused.to_string().contains("--image <REF>"), "{refused}");
+        assert!(
+            Args::try_parse_from(["xtask", "up", "--context", "staging", "--image", "r/slipwayd:1"]).is_ok()
+        );
+    }
+}

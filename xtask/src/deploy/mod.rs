@@ -1,0 +1,131 @@
+//! Puts Slipway into a cluster: its Secrets, then an overlay of deploy/ with the images set, then waits for its pods.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::images::Image;
+use crate::layout::Layout;
+use crate::platform::{WEB_URL, node, postgres};
+use crate::progress::{note, step};
+use crate::{command, secret};
+
+mod kustomize;
+mod rollout;
+
+pub(crate) const NAMESPACE: &str = "slipway";
+/// Where the pods of deploy/ run.
+pub(crate) const NAMESPACES: &[&str] = &[NAMESPACE, "slipway-build"];
+/// The image that deploy/overlays/cluster names, for --image to take its place.
+const PLACEHOLDER: &str = "registry.example.com/slipway/slipwayd";
+
+/// Slipway's images for an overlay: the name it uses, and the reference that takes its place.
+#[derive(Debug)]
+struct Substitute {
+    name: String,
+    reference: String,
+}
+
+/// Deploys onto this machine's platform.
+pub(crate) fn local(layout: &Layout, images: &[Image]) -> anyhow::Result<()> {
+    let token = secret::read_or_make(&layout.admin_token())?;
+    let secrets = [
+        namespace(),
+        secret_object("slipway-database", &json!({"url": postgres::slipway_url(layout)?})),
+        secret_object("slipway-admin", &json!({"token": token})),
+    ];
+    let images: Vec<Substitute> = images
+        .iter()
+        .map(|image| Substitute { name: image.name.clone(), reference: image.reference() })
+        .collect();
+    let overlay = layout.repo.join("deploy/overlays/local");
+    deploy(
+        &|| node::kubectl(layout),
+        &secrets,
+        &overlay,
+        &images,
+        &layout.data.join("deploy"),
+        &layout.log("rollout"),
+    )
+}
+
+/// `up --context`: deploys onto a cluster that is there. Secrets that are there too are kept.
+pub(crate) fn other_cluster(layout: &Layout, context: &str, image: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(command::exists("kubectl"), "--context needs kubectl on the PATH");
+    let kubectl = || {
+        let mut kubectl = Command::new("kubectl");
+        kubectl.args(["--context", context]);
+        kubectl
+    };
+    command::output(kubectl().args(["get", "--raw", "/readyz"]))
+        .with_context(|| format!("the cluster of context {context} does not answer"))?;
+    let mut objects = vec![namespace()];
+    let exists =
+        |name: &str| command::succeeds(kubectl().args(["--namespace", NAMESPACE, "get", "secret", name]));
+    if !exists("slipway-database") {
+        let password = secret::random()?;
+        let url = format!("postgres://slipway:{password}@postgres:5432/slipway");
+        objects.push(secret_object("slipway-database", &json!({"password": password, "url": url})));
+    }
+    if !exists("slipway-admin") {
+        objects.push(secret_object("slipway-admin", &json!({"token": secret::random()?})));
+    }
+    let overlay = layout.repo.join("deploy/overlays/cluster");
+    let images = [Substitute { name: PLACEHOLDER.to_owned(), reference: image.to_owned() }];
+    let folder = layout.cache.join("contexts").join(context.replace('/', "-"));
+    deploy(&kubectl, &objects, &overlay, &images, &folder, &layout.compile_log("rollout"))?;
+    let read = "get secret slipway-admin --output 'go-template={{.data.token | base64decode}}'";
+    note(&format!(
+        "Slipway runs in the cluster of context {context}, set up as deploy/overlays/cluster says"
+    ));
+    note(&format!("log in: token from `kubectl --context {context} --namespace {NAMESPACE} {read}`"));
+    Ok(())
+}
+
+/// How a person logs in on this machine.
+pub(crate) fn how_to_log_in(layout: &Layout) -> Vec<String> {
+    let token = layout.admin_token();
+    vec![
+        format!("log in: token in {}", token.display()),
+        format!("  show it: cat {}", token.display()),
+        format!("  command line: slipway login {WEB_URL} --token-file {}", token.display()),
+    ]
+}
+
+fn deploy(
+    kubectl: &dyn Fn() -> Command,
+    before: &[Value],
+    overlay: &Path,
+    images: &[Substitute],
+    folder: &Path,
+    log: &Path,
+) -> anyhow::Result<()> {
+    step("deploy Slipway", Some(log), || {
+        // A manager of its own: the overlay owns the rest of the namespace.
+        apply(
+            kubectl,
+            "slipway-install",
+            &json!({"apiVersion": "v1", "kind": "List", "items": before}).to_string(),
+        )?;
+        let manifests = kustomize::render(kubectl, overlay, images, folder)?;
+        apply(kubectl, "slipway-deploy", &manifests)?;
+        rollout::wait(kubectl, NAMESPACES, log)
+    })
+}
+
+fn apply(kubectl: &dyn Fn() -> Command, manager: &str, manifests: &str) -> anyhow::Result<()> {
+    let manager = format!("--field-manager={manager}");
+    let args = ["apply", "--server-side", "--force-conflicts", &manager, "--filename", "-"];
+    command::output_with_input(kubectl().args(args), manifests).map(drop)
+}
+
+fn namespace() -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+}
+
+fn secret_object(name: &str, data: &Value) -> Value {
+    let metadata = json!({"name": name, "namespace": NAMESPACE});
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "stringData": data})
+}

@@ -1,0 +1,42 @@
+//! `cargo xtask test`: brings everything up if needed, then runs the workspace's tests against it.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Context;
+
+use crate::layout::Layout;
+use crate::progress::{elapsed, note};
+use crate::{command, environment, up};
+
+pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    up::prepare(layout)?;
+    let lock = up::lock(layout)?;
+    up::everything(layout)?;
+    drop(lock);
+    let up = begun.elapsed();
+
+    let begun = Instant::now();
+    let status = tests(filters)
+        .current_dir(&layout.repo)
+        .env("CARGO_TARGET_DIR", layout.target())
+        .envs(environment::variables(layout)?)
+        .status()
+        .context("cannot start cargo")?;
+    note(&format!("up: {}, tests: {}", elapsed(up), elapsed(begun.elapsed())));
+    anyhow::ensure!(status.success(), "the tests failed");
+    Ok(())
+}
+
+/// nextest where it is installed: a process for each test.
+fn tests(filters: &[String]) -> Command {
+    let mut cargo = Command::new("cargo");
+    if command::succeeds(Command::new("cargo").args(["nextest", "--version"])) {
+        cargo.args(["nextest", "run", "--workspace"]).args(filters);
+    } else {
+        // all targets: there are no documentation tests, and looking for them takes a minute
+        cargo.args(["test", "--workspace", "--all-targets", "--no-fail-fast", "--"]).args(filters);
+    }
+    cargo
+}
