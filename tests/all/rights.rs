@@ -1,0 +1,81 @@
+//! Each role's service account can do what it needs and no more: asked of the API server itself.
+
+use anyhow::Result;
+use harness::platform::Platform;
+
+async fn can_i(platform: &Platform, account: &str, question: &[&str]) -> Result<bool> {
+    let as_account = format!("--as=system:serviceaccount:slipway:{account}");
+    let mut arguments = vec!["auth", "can-i", "--quiet", as_account.as_str()];
+    arguments.extend(question);
+    // can-i answers with its exit code
+    Ok(platform.kubectl(&arguments).await.is_ok())
+}
+
+const ACCOUNTS: [&str; 5] =
+    ["slipway-receiver", "slipway-builder", "slipway-deployer", "slipway-router", "slipway-web"];
+
+#[tokio::test]
+async fn nobody_reads_secrets_outside_its_namespaces_or_escalates() -> Result<()> {
+    let platform = Platform::from_env()?;
+    for account in ACCOUNTS {
+        for question in [
+            &["get", "secrets", "--all-namespaces"][..],
+            &["list", "secrets", "--all-namespaces"],
+            &["get", "secrets", "--namespace=kube-system"],
+            &["get", "secrets", "--namespace=slipway"],
+            &["escalate", "clusterroles.rbac.authorization.k8s.io"],
+            &["escalate", "roles.rbac.authorization.k8s.io", "--namespace=kube-system"],
+            &["bind", "clusterroles.rbac.authorization.k8s.io/cluster-admin"],
+            &["impersonate", "users"],
+            &["create", "pods", "--namespace=kube-system"],
+            &["create", "pods/exec", "--all-namespaces"],
+        ] {
+            assert!(!can_i(&platform, account, question).await?, "{account} can {question:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn roles_can_do_their_work() -> Result<()> {
+    let platform = Platform::from_env()?;
+    assert!(can_i(&platform, "slipway-router", &["watch", "pods", "--all-namespaces"]).await?);
+    assert!(!can_i(&platform, "slipway-router", &["delete", "pods", "--all-namespaces"]).await?);
+    assert!(can_i(&platform, "slipway-deployer", &["create", "namespaces"]).await?);
+    for account in ["slipway-receiver", "slipway-builder", "slipway-web"] {
+        assert!(!can_i(&platform, account, &["list", "pods", "--all-namespaces"]).await?, "{account}");
+    }
+    Ok(())
+}
+
+const ENVIRONMENT: &str = r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "env-rights-test", "labels": {
+    "app.kubernetes.io/managed-by": "slipway", "pod-security.kubernetes.io/enforce": "restricted"}}}"#;
+
+/// The deployer may create namespaces and bind its role, but only where environments live.
+#[tokio::test]
+async fn the_deployer_is_fenced_to_environments() -> Result<()> {
+    let platform = Platform::from_env()?;
+    let as_deployer = "--as=system:serviceaccount:slipway:slipway-deployer";
+    let created = platform
+        .kubectl(&["create", "namespace", "not-an-environment", as_deployer, "--dry-run=server"])
+        .await;
+    assert!(created.is_err(), "created a namespace that is no environment");
+    let bound = platform
+        .kubectl(&[
+            "create",
+            "rolebinding",
+            "slipway-deployer",
+            "--namespace=kube-system",
+            "--clusterrole=slipway-env-deployer",
+            "--serviceaccount=slipway:slipway-deployer",
+            as_deployer,
+            "--dry-run=server",
+        ])
+        .await;
+    assert!(bound.is_err(), "bound itself into kube-system");
+    let namespace = tempfile::NamedTempFile::new()?;
+    std::fs::write(&namespace, ENVIRONMENT)?;
+    let file = namespace.path().to_string_lossy();
+    platform.kubectl(&["create", "--filename", &file, as_deployer, "--dry-run=server"]).await?;
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! `cargo xtask bench push`: from `git push` to the new version being served, Slipway beside the plain way,
+//! alternating rounds on one cluster, while clients ask both all the time.
+
+#![allow(clippy::print_stdout, reason = "a bench prints its results")]
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use harness::app::{self, TestApp};
+use harness::bench::clients::{self, Target};
+use harness::bench::plain::{self, Plain, Tools};
+use harness::bench::stats::{self, Way};
+use harness::platform::Platform;
+use serde_json::json;
+
+/// Times a one-line change from `git push` to being served.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Rounds of each way
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Write the results here as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[arg(long, env = "SLIPWAY_BUILDCTL", hide = true)]
+    buildctl: String,
+    #[arg(long, env = "SLIPWAY_BUILDKIT_ADDRESS", hide = true)]
+    buildkit: String,
+    #[arg(long, env = "SLIPWAY_REGISTRY_ADDRESS", hide = true)]
+    registry: String,
+}
+
+const SOURCE: &str = "node";
+const FILE: &str = "public/index.html";
+const FIRST: &str = "demo v1";
+/// How often the page is asked for the new version.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// A look that meets a dying pod hangs; it must not hide that the new version is there.
+const LOOK_AT_MOST: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let platform = Platform::from_env()?;
+    let tools =
+        Tools { buildctl: arguments.buildctl, buildkit: arguments.buildkit, registry: arguments.registry };
+    println!("setting up both ways with tests/apps/{SOURCE}");
+    let plain = plain::set_up(&platform, &tools, SOURCE, FIRST).await?;
+    let slipway = app::create(&platform, "bench", SOURCE).await?;
+    app::deliver(&platform, &slipway, "First").await?;
+    app::serves(&platform, &slipway, FIRST).await?;
+
+    let (plain_way, slipway_way) = measure(&platform, &plain, &slipway, arguments.rounds).await?;
+    plain::tear_down(&platform).await?;
+    for (name, way) in [("plain", &plain_way), ("slipway", &slipway_way)] {
+        println!(
+            "{name:8} p50 {:5} ms  p90 {:5} ms  {} of {} requests failed (kept connection {}, fresh {})",
+            way.percentile_ms(50),
+            way.percentile_ms(90),
+            way.failed(),
+            way.asked,
+            way.failed_kept,
+            way.failed_fresh,
+        );
+    }
+    let ratio = stats::ratio_p50(&plain_way, &slipway_way);
+    println!("slipway / plain, p50: {ratio}");
+    if let Some(path) = arguments.json {
+        let result = json!({
+            "rounds": arguments.rounds, "plain": plain_way.to_json(), "slipway": slipway_way.to_json(), "ratio_p50": ratio,
+        });
+        std::fs::write(&path, format!("{result:#}\n"))?;
+    }
+    Ok(())
+}
+
+async fn measure(platform: &Platform, plain: &Plain, slipway: &TestApp, rounds: usize) -> Result<(Way, Way)> {
+    let port = platform.base_domain().rsplit_once(':').map_or("80", |(_, port)| port);
+    let target = Target {
+        url: format!("http://127.0.0.1:{port}/"),
+        host: Some(format!("main--{}.{}", slipway.name, platform.base_domain())),
+    };
+    let (mut plain_way, mut slipway_way) = (Way::default(), Way::default());
+    let (plain_clients, slipway_clients) = (clients::start(&plain.target)?, clients::start(&target)?);
+    for round in 1..=rounds {
+        let marker = format!("plain round {round} ");
+        replace_title(&plain.tree.join(FILE), &marker)?;
+        plain::commit(plain, &marker).await?;
+        let plain_took = timed(&plain.target, &marker, plain::push_committed(plain)).await?;
+
+        let marker = format!("slipway round {round} ");
+        replace_title(&slipway.tree.path().join(FILE), &marker)?;
+        app::commit(slipway, &marker).await?;
+        let slipway_took = timed(&target, &marker, app::push(platform, slipway, "main")).await?;
+
+        println!(
+            "round {round:2}: plain {:5} ms, slipway {:5} ms",
+            plain_took.as_millis(),
+            slipway_took.as_millis()
+        );
+        plain_way.rounds.push(plain_took);
+        slipway_way.rounds.push(slipway_took);
+    }
+    clients::stop(plain_clients, &mut plain_way).await;
+    clients::stop(slipway_clients, &mut slipway_way).await;
+    Ok((plain_way, slipway_way))
+}
+
+/// From the start of `push` to the first answer that carries `marker`; also waits for the push to end.
+async fn timed(target: &Target, marker: &str, push: impl Future<Output = Result<()>>) -> Result<Duration> {
+    let http = clients::client(false, LOOK_AT_MOST)?;
+    let started = Instant::now();
+    let look = async {
+        while started.elapsed() < PATIENCE {
+            if target.ask(&http).await.is_ok_and(|page| page.contains(marker)) {
+                return Ok(started.elapsed());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        bail!("{marker:?} was not served within {} s", PATIENCE.as_secs())
+    };
+    let (took, ()) = tokio::try_join!(look, push)?;
+    Ok(took)
+}
+
+/// The one-line change: the text between the page's title tags.
+fn replace_title(file: &Path, title: &str) -> Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    let (Some(from), Some(to)) = (text.find("<title>"), text.find("</title>")) else {
+        bail!("{} has no title", file.display());
+    };
+    Ok(std::fs::write(file, format!("{}<title>{title}{}", &text[..from], &text[to..]))?)
+}
