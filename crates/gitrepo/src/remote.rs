@@ -7,8 +7,15 @@ use url::Url;
 
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    pub user: String,
-    pub token: SecretString,
+    user: String,
+    token: SecretString,
+}
+
+impl Credentials {
+    /// Where only the token counts, any user name does.
+    pub fn new(user: Option<&str>, token: &str) -> Credentials {
+        Credentials { user: user.unwrap_or("slipway").to_owned(), token: token.into() }
+    }
 }
 
 /// A repository on a forge. Its URL holds no credentials: those reach git through its environment only, so neither
@@ -96,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_token_is_shown_nowhere() {
-        let credentials = Credentials { user: "bot".to_owned(), token: "s3cret".to_owned().into() };
+        let credentials = Credentials::new(Some("bot"), "s3cret");
         let remote = Remote::new("https://forge.example/a", Some(credentials)).unwrap();
         assert!(!format!("{remote:?}").contains("s3cret"));
         let header = remote.authorization().unwrap();

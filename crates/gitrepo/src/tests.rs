@@ -291,7 +291,7 @@ async fn ask(status: &str, credentials: Option<Credentials>) -> (String, GitErro
 
 #[tokio::test]
 async fn credentials_travel_in_a_header() {
-    let credentials = Credentials { user: "bot".to_owned(), token: "s3cret".to_owned().into() };
+    let credentials = Credentials::new(Some("bot"), "s3cret");
     let (request, error) = ask("403 Forbidden", Some(credentials)).await;
     assert!(request.contains("Authorization: Basic Ym90OnMzY3JldA=="), "{request}");
     assert_eq!(code(&error), ReasonCode::RepositoryRefused);

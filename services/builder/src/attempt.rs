@@ -114,10 +114,8 @@ async fn describe(db: &PgPool, job: &Job, build: &Build, subject: String, author
 }
 
 fn remote(app: &App) -> Result<Remote, Reason> {
-    let credentials = app.forge_token.as_ref().map(|token| Credentials {
-        user: app.forge_user.clone().unwrap_or_default(),
-        token: token.clone().into(),
-    });
+    let credentials =
+        app.forge_token.as_deref().map(|token| Credentials::new(app.forge_user.as_deref(), token));
     Remote::new(&app.repo_url, credentials)
         .map_err(|error| Reason::new(ReasonCode::RepositoryRefused, error.to_string()))
 }

@@ -47,11 +47,8 @@ async fn subject(db: &PgPool, job: &Job) -> Result<Option<(App, Branch)>> {
 }
 
 fn remote(app: &App) -> Result<Remote, BadRemote> {
-    let credentials = app.forge_token.as_deref().map(|token| Credentials {
-        // Where only the token counts, any name does.
-        user: app.forge_user.clone().unwrap_or_else(|| "slipway".to_owned()),
-        token: token.into(),
-    });
+    let credentials =
+        app.forge_token.as_deref().map(|token| Credentials::new(app.forge_user.as_deref(), token));
     Remote::new(&app.repo_url, credentials)
 }
 
