@@ -91,6 +91,8 @@ async fn the_last_of_twenty_pushes_runs_and_none_runs_twice() -> Result<()> {
     let _lock = platform::share()?;
     let platform = Platform::from_env()?;
     let app = app::create(&platform, "twenty", "static").await?;
+    // slower than the pushes come, or nothing would have to give way
+    app::edit(&app, "Dockerfile", "CMD", "RUN sleep 3\nCMD")?;
     app::edit(&app, "public/index.html", "<title>", "<title>push 00 ")?;
     let mut last = app::deliver(&platform, &app, "Push 0").await?;
     for n in 1..20 {
