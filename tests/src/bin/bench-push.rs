@@ -41,6 +41,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// A look that meets a dying pod hangs; it must not hide that the new version is there.
 const LOOK_AT_MOST: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Before each push: the pods that the push before it replaced end meanwhile, at the cost of neither way.
+const SETTLE: Duration = Duration::from_secs(4);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -112,6 +114,7 @@ async fn measure(platform: &Platform, plain: &Plain, slipway: &TestApp, rounds: 
 
 /// From the start of `push` to the first answer that carries `marker`; also waits for the push to end.
 async fn timed(target: &Target, marker: &str, push: impl Future<Output = Result<()>>) -> Result<Duration> {
+    tokio::time::sleep(SETTLE).await;
     let http = clients::client(false, LOOK_AT_MOST)?;
     let started = Instant::now();
     let look = async {
