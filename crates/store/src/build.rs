@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::branch::Branch;
+use crate::moved;
 use crate::{Time, Word};
 
 #[derive(Debug, Clone, FromRow)]
@@ -201,8 +202,4 @@ pub async fn record_image(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-fn moved(result: sqlx::Result<sqlx::postgres::PgQueryResult>) -> Result<bool> {
-    Ok(result?.rows_affected() == 1)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgPoolOptions, PgQueryResult};
 
 pub mod answer;
 pub mod app;
@@ -85,6 +85,11 @@ pub async fn wait_for_schema(db: &PgPool) -> Result<()> {
             _ => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
+}
+
+/// Whether a move between two states found its row in the state it leaves.
+fn moved(result: sqlx::Result<PgQueryResult>) -> Result<bool> {
+    Ok(result?.rows_affected() == 1)
 }
 
 /// Whether the database answers at all; for readiness probes.

@@ -9,6 +9,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::environment::Environment;
+use crate::moved;
 use crate::push::enqueue_report;
 use crate::queue::{NewJob, enqueue};
 use crate::{Time, Word};
@@ -184,8 +185,4 @@ pub async fn supersede(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
         .execute(conn)
         .await,
     )
-}
-
-fn moved(result: sqlx::Result<sqlx::postgres::PgQueryResult>) -> Result<bool> {
-    Ok(result?.rows_affected() == 1)
 }
