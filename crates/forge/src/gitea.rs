@@ -19,13 +19,7 @@ pub(crate) fn verify(secret: &SecretString, headers: &HeaderMap, body: &[u8]) ->
 }
 
 pub(crate) fn what(event: &str, json: &[u8]) -> Result<What, serde_json::Error> {
-    match event {
-        "push" => payload::push(json),
-        "create" => payload::created(json),
-        "delete" => payload::deleted(json),
-        "pull_request" => payload::pull_request(json),
-        _ => Ok(payload::uninteresting(event)),
-    }
+    payload::what(event, json)
 }
 
 pub(crate) const fn state_word(state: State) -> &'static str {

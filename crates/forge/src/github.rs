@@ -20,12 +20,8 @@ pub(crate) fn verify(secret: &SecretString, headers: &HeaderMap, body: &[u8]) ->
 /// A deleted branch sends a push with a commit of zeros, and `delete` as well.
 pub(crate) fn what(event: &str, json: &[u8]) -> Result<What, serde_json::Error> {
     match event {
-        "push" => payload::push(json),
-        "create" => payload::created(json),
-        "delete" => payload::deleted(json),
-        "pull_request" => payload::pull_request(json),
         "ping" => Ok(payload::ignored("ping: the hook works")),
-        _ => Ok(payload::uninteresting(event)),
+        _ => payload::what(event, json),
     }
 }
 

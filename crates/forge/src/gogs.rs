@@ -17,11 +17,5 @@ pub(crate) fn verify(secret: &SecretString, headers: &HeaderMap, body: &[u8]) ->
 
 /// A tag sends no push, only `create`; a deleted branch no push, only `delete`.
 pub(crate) fn what(event: &str, json: &[u8]) -> Result<What, serde_json::Error> {
-    match event {
-        "push" => payload::push(json),
-        "create" => payload::created(json),
-        "delete" => payload::deleted(json),
-        "pull_request" => payload::pull_request(json),
-        _ => Ok(payload::uninteresting(event)),
-    }
+    payload::what(event, json)
 }

@@ -37,13 +37,24 @@ fn ignored_at(why: impl AsRef<str>, git_ref: Option<String>, commit: Option<Comm
     What::Ignored { why, git_ref, commit }
 }
 
+/// What the events that all three forges name alike ask for.
+pub(crate) fn what(event: &str, json: &[u8]) -> Result<What, serde_json::Error> {
+    match event {
+        "push" => push(json),
+        "create" => created(json),
+        "delete" => deleted(json),
+        "pull_request" => pull_request(json),
+        _ => Ok(uninteresting(event)),
+    }
+}
+
 /// An event that never has anything to build in it.
-pub(crate) fn uninteresting(event: &str) -> What {
+fn uninteresting(event: &str) -> What {
     ignored(format!("a {event} event builds nothing: choose only push events in the hook's settings"))
 }
 
 /// A ref moved: a branch to build, a tag, or a branch that is gone.
-pub(crate) fn push(json: &[u8]) -> Result<What, serde_json::Error> {
+fn push(json: &[u8]) -> Result<What, serde_json::Error> {
     #[derive(serde::Deserialize)]
     struct Push {
         #[serde(rename = "ref")]
@@ -82,7 +93,7 @@ struct Ref {
 }
 
 /// A ref came to be. Never built: a branch sends a push as well, a tag is not built.
-pub(crate) fn created(json: &[u8]) -> Result<What, serde_json::Error> {
+fn created(json: &[u8]) -> Result<What, serde_json::Error> {
     let Ref { short, ref_type, sha } = serde_json::from_slice(json)?;
     let why = match ref_type.as_str() {
         "branch" => format!("branch {short} was created: a push event follows"),
@@ -92,13 +103,13 @@ pub(crate) fn created(json: &[u8]) -> Result<What, serde_json::Error> {
     Ok(ignored_at(why, refname::full(&ref_type, &short), commit))
 }
 
-pub(crate) fn deleted(json: &[u8]) -> Result<What, serde_json::Error> {
+fn deleted(json: &[u8]) -> Result<What, serde_json::Error> {
     let Ref { short, ref_type, .. } = serde_json::from_slice(json)?;
     Ok(ignored_at(format!("{ref_type} {short} was deleted"), refname::full(&ref_type, &short), None))
 }
 
 /// A pull request's own branch sends a push event when it is in this repository; from a fork nothing is built.
-pub(crate) fn pull_request(json: &[u8]) -> Result<What, serde_json::Error> {
+fn pull_request(json: &[u8]) -> Result<What, serde_json::Error> {
     #[derive(serde::Deserialize)]
     struct Body {
         action: String,
