@@ -11,7 +11,7 @@ word_enum! {
         Report = "report",
         /// Build a commit into an image. Subject: the build.
         Build = "build",
-        /// Roll a release out. Subject: the release.
+        /// Make an environment what it is to be. Subject: the release to roll out, or the environment, to remove it.
         Deploy = "deploy",
     }
 }

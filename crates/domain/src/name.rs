@@ -1,5 +1,7 @@
 //! Names of applications and environments, and the host names and namespaces made of them.
 
+/// The environment of the default branch.
+pub const MAIN: &str = "main";
 /// A label of a host name is at most this long (RFC 1035).
 const LABEL_MAX: usize = 63;
 /// Leaves room in one label for `<env>--<app>` with an environment name of at least 20.
@@ -18,31 +20,55 @@ pub enum BadName {
         "a name holds only a-z, 0-9 and single hyphens, and starts with a letter and ends with a letter or digit"
     )]
     Shape,
+    #[error("a name holds only a-z, 0-9 and single hyphens, and starts and ends with a letter or digit")]
+    EnvironmentShape,
 }
 
 /// Checks the name of an application: it becomes part of a host name and of a namespace.
 pub fn check_app(name: &str) -> Result<(), BadName> {
-    if name.is_empty() {
-        return Err(BadName::Empty);
-    }
-    if name.len() > APP_MAX {
-        return Err(BadName::TooLong);
-    }
-    let shape = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
-        && !name.contains(SEPARATOR);
+    check_length(name, APP_MAX)?;
+    let shape = is_slug(name) && name.starts_with(|c: char| c.is_ascii_lowercase());
     if shape { Ok(()) } else { Err(BadName::Shape) }
+}
+
+/// Checks the name of an environment that somebody chose: it becomes the same parts.
+pub fn check_environment(name: &str) -> Result<(), BadName> {
+    check_length(name, ENV_MAX)?;
+    if is_slug(name) { Ok(()) } else { Err(BadName::EnvironmentShape) }
+}
+
+fn check_length(name: &str, max: usize) -> Result<(), BadName> {
+    match name.len() {
+        0 => Err(BadName::Empty),
+        length if length > max => Err(BadName::TooLong),
+        _ => Ok(()),
+    }
+}
+
+fn is_slug(name: &str) -> bool {
+    name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains(SEPARATOR)
+}
+
+/// The environment that a branch pushed to Slipway's own remote runs in: `main` and `master` mean the main one, whatever
+/// the default branch is, since the first push of an application decides what that is called.
+pub fn environment_of_push(branch: &str, default_branch: &str) -> String {
+    match branch {
+        MAIN | "master" => MAIN.to_owned(),
+        _ => environment(branch, default_branch),
+    }
 }
 
 /// The environment that a branch runs in: `main` for the default branch, else a slug of the branch's name.
 /// A slug that lost something gets a short hash of the name, so that two branches never share one.
 pub fn environment(branch: &str, default_branch: &str) -> String {
     if branch == default_branch {
-        return "main".to_owned();
+        return MAIN.to_owned();
     }
     let slug = slug(branch);
-    if slug == branch && slug != "main" && slug.len() <= ENV_MAX {
+    if slug == branch && slug != MAIN && slug.len() <= ENV_MAX {
         return slug;
     }
     let kept: String = slug.chars().take(ENV_MAX - 8).collect();
@@ -118,6 +144,26 @@ mod tests {
     }
 
     #[test]
+    fn names_of_environments() {
+        for good in ["main", "a", "2fast", "feature-login", "1"] {
+            assert_eq!(check_environment(good), Ok(()), "{good}");
+        }
+        for bad in ["", "Main", "a--b", "-a", "a-", "a.b", "a_b", "a/b", "é", &"x".repeat(41)] {
+            assert!(check_environment(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn environments_of_pushed_branches() {
+        for (branch, default) in [("main", "main"), ("master", "main"), ("main", "trunk"), ("trunk", "trunk")]
+        {
+            assert_eq!(environment_of_push(branch, default), "main", "{branch}");
+        }
+        assert_eq!(environment_of_push("staging", "main"), "staging");
+        assert_ne!(environment_of_push("Main", "trunk"), "main");
+    }
+
+    #[test]
     fn hosts_and_namespaces() {
         assert_eq!(host("main", "demo", "slipway.localhost:8080"), "main--demo.slipway.localhost:8080");
         assert_eq!(namespace("main", "demo"), "env-demo--main");
@@ -132,6 +178,7 @@ mod tests {
                 prop_assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
                 prop_assert!(!label.starts_with('-') && !label.ends_with('-'));
             }
+            prop_assert_eq!(check_environment(&env), Ok(()));
         }
     }
 }

@@ -1,6 +1,21 @@
-//! The states of builds and releases, and which of them are final.
+//! The states of pushes, builds and releases, and which of them are final.
 
 use crate::word::word_enum;
+
+word_enum! {
+    PushState {
+        /// Written down; git has not taken it yet.
+        Receiving = "receiving",
+        /// It has a build of its own.
+        Accepted = "accepted",
+        /// It found a build of the same commit, which speaks for it.
+        Attached = "attached",
+        /// The branch was elsewhere, or another build was in its way.
+        Rejected = "rejected",
+        /// It ended before git had taken it.
+        Aborted = "aborted",
+    }
+}
 
 word_enum! {
     BuildState {
