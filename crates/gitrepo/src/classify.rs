@@ -56,8 +56,12 @@ pub(crate) fn classify(stderr: &str) -> GitError {
     } else if says(UNAVAILABLE) {
         GitError::Unavailable(message)
     } else {
-        GitError::Other(anyhow::anyhow!("git failed: {message}"))
+        GitError::Other(failure(stderr))
     }
+}
+
+pub(crate) fn failure(stderr: &str) -> anyhow::Error {
+    anyhow::anyhow!("git failed: {}", message(stderr))
 }
 
 pub(crate) fn is_not_given_out(stderr: &str) -> bool {

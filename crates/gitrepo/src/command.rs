@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, Command};
 
-use crate::classify::{classify, is_not_given_out};
+use crate::classify::{classify, failure, is_not_given_out};
 use crate::{GitError, Remote};
 
 const STDOUT_MAX: u64 = 1 << 20;
@@ -40,6 +40,11 @@ impl Ended {
         if self.success { Ok(self.stdout) } else { Err(classify(&self.stderr)) }
     }
 
+    /// For a command that speaks to nobody: when it fails, that is nobody else's fault.
+    pub(crate) fn into_local_stdout(self) -> Result<String, GitError> {
+        if self.success { Ok(self.stdout) } else { Err(GitError::Other(failure(&self.stderr))) }
+    }
+
     /// The server does not have what was asked for, or does not give it out by its id.
     pub(crate) fn is_not_given_out(&self) -> bool {
         !self.success && is_not_given_out(&self.stderr)
@@ -53,16 +58,37 @@ pub(crate) async fn run(
     at_most: Duration,
 ) -> Result<Ended, GitError> {
     let mut command = Command::new("git");
-    command.args(arguments).env_clear().envs(environment(remote));
-    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().context("running git: is it installed?").map_err(GitError::Other)?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let ended = async { tokio::try_join!(read(stdout, STDOUT_MAX), read(stderr, STDERR_MAX), child.wait()) };
-    let Ok(ended) = tokio::time::timeout(at_most, ended).await else {
-        return Err(GitError::Unavailable(format!("git did not end within {} s", at_most.as_secs())));
+    command.args(arguments).env_clear().envs(environment(remote)).stdin(stdin);
+    match end(command, &[], at_most).await? {
+        Some(ended) => Ok(ended),
+        None => Err(GitError::Unavailable(format!("git did not end within {} s", at_most.as_secs()))),
+    }
+}
+
+/// Lets a command run to its end, with `input` if its standard input is a pipe. `None`: it took too long and is stopped.
+pub(crate) async fn end(
+    mut command: Command,
+    input: &[u8],
+    at_most: Duration,
+) -> Result<Option<Ended>, GitError> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = spawn(&mut command)?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let ended = async {
+        tokio::try_join!(
+            write(stdin, input),
+            read(stdout, STDOUT_MAX),
+            read(stderr, STDERR_MAX),
+            child.wait()
+        )
     };
-    let (stdout, stderr, status) = ended?;
-    Ok(Ended { success: status.success(), stdout, stderr })
+    let Ok(ended) = tokio::time::timeout(at_most, ended).await else { return Ok(None) };
+    let ((), stdout, stderr, status) = ended?;
+    Ok(Some(Ended { success: status.success(), stdout, stderr }))
+}
+
+pub(crate) fn spawn(command: &mut Command) -> Result<Child, GitError> {
+    command.spawn().context("running git: is it installed?").map_err(GitError::Other)
 }
 
 fn environment(remote: &Remote) -> Vec<(String, std::ffi::OsString)> {
@@ -87,12 +113,30 @@ fn environment(remote: &Remote) -> Vec<(String, std::ffi::OsString)> {
         ("gc.packRefs", "false"),
     ];
     config.extend(authorization.as_ref().map(|it| (header.as_str(), it.expose_secret())));
-    set("GIT_CONFIG_COUNT", &config.len().to_string());
-    for (index, (key, value)) in config.into_iter().enumerate() {
-        set(&format!("GIT_CONFIG_KEY_{index}"), key);
-        set(&format!("GIT_CONFIG_VALUE_{index}"), value);
-    }
+    all.extend(configuration(&config).map(|(name, value)| (name, value.into())));
     all
+}
+
+/// Settings as git reads them from its environment, where no process list shows them. Of two that contradict each other
+/// the later one counts.
+pub(crate) fn configuration(config: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+    let count = ("GIT_CONFIG_COUNT".to_owned(), config.len().to_string());
+    let settings = config.iter().enumerate().flat_map(|(index, (key, value))| {
+        [
+            (format!("GIT_CONFIG_KEY_{index}"), (*key).to_owned()),
+            (format!("GIT_CONFIG_VALUE_{index}"), (*value).to_owned()),
+        ]
+    });
+    std::iter::once(count).chain(settings)
+}
+
+/// A command may end without reading all of its input; its status says whether that was right.
+async fn write(to: Option<ChildStdin>, input: &[u8]) -> std::io::Result<()> {
+    let Some(mut to) = to else { return Ok(()) };
+    match to.write_all(input).await {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Reads up to `limit` bytes; who writes more finds its pipe closed.

@@ -1,12 +1,15 @@
 //! Git: the command-line client for transport, libgit2 for reading objects. Nothing is ever checked out.
 //!
 //! [`ls_remote`] asks what a branch is, [`fetch`] brings one commit into an application's mirror as a [`Snapshot`].
+//! [`bare`] is the other side: the repositories that are pushed to here.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use domain::commit::Commit;
 
+pub mod bare;
+mod check;
 mod classify;
 mod command;
 mod error;

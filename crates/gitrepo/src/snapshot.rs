@@ -9,7 +9,7 @@ use domain::commit::Commit;
 use git2::{ObjectType, Oid, Repository};
 use plan::tree::{Entry, Kind, Tree, order};
 
-use crate::GitError;
+use crate::{GitError, check};
 
 const ENTRIES_MAX: usize = 200_000;
 const PATH_MAX: usize = 4096;
@@ -25,7 +25,7 @@ const SUBMODULE: i32 = 0o160_000;
 const MTIME_BASE_S: i64 = 1_000_000_000;
 const NS: i64 = 1_000_000_000;
 
-/// A commit in a mirror. Submodules are empty directories, and pointers of Git LFS are files as they are.
+/// A commit in a mirror, without anything that a build should not meet.
 pub struct Snapshot {
     /// The first line of the commit's message.
     pub subject: String,
@@ -47,15 +47,11 @@ impl Snapshot {
         let author = String::from_utf8_lossy(found.author().name_bytes()).chars().take(SUBJECT_MAX).collect();
         let mut listed = list(&repository, found.tree_id())?;
         listed.sort_by(|(a, _), (b, _)| order(&a.path, &b.path));
-        let (entries, objects) = listed.into_iter().unzip();
+        let (entries, objects): (Vec<_>, Vec<_>) = listed.into_iter().unzip();
+        let tree = Tree::new(entries);
+        check::tree(&tree, &objects, &repository.odb()?)?;
         drop(found);
-        Ok(Snapshot {
-            subject,
-            author,
-            tree: Tree::new(entries),
-            objects,
-            repository: Mutex::new(repository),
-        })
+        Ok(Snapshot { subject, author, tree, objects, repository: Mutex::new(repository) })
     }
 
     pub const fn tree(&self) -> &Tree {
@@ -148,6 +144,12 @@ fn join(parent: &str, name: &[u8]) -> Result<String, GitError> {
     };
     if matches!(name, "" | "." | "..") || name.contains('/') {
         return Err(GitError::Invalid(format!("{parent}/{name}: this is not a name for a file")));
+    }
+    if check::is_dot_git(name) {
+        let text = format!(
+            "{parent}/{name}: some file systems take this name for .git, the folder of git: rename it"
+        );
+        return Err(GitError::Invalid(text));
     }
     let path = if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") };
     if path.len() > PATH_MAX {
