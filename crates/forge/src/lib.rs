@@ -37,6 +37,8 @@ pub struct Event {
 pub enum What {
     /// A branch moved. The commit is what the forge saw then; what the branch is now must be asked.
     Push { branch: String, commit: Commit },
+    /// A branch was deleted. It may be back by now.
+    Deleted { branch: String },
     /// Nothing to build. The ref is a full one (`refs/tags/v1`), where the event names one.
     Ignored { why: String, git_ref: Option<String>, commit: Option<Commit> },
 }

@@ -71,7 +71,7 @@ fn push(json: &[u8]) -> Result<What, serde_json::Error> {
         return Ok(ignored(format!("{git_ref:?} does not name a branch")));
     };
     if commit::is_null(&after) {
-        return Ok(ignored_at(format!("branch {branch} was deleted"), Some(git_ref), None));
+        return Ok(What::Deleted { branch: branch.to_owned() });
     }
     Ok(match commit {
         Ok(commit) => What::Push { branch: branch.to_owned(), commit },
@@ -103,9 +103,14 @@ fn created(json: &[u8]) -> Result<What, serde_json::Error> {
     Ok(ignored_at(why, refname::full(&ref_type, &short), commit))
 }
 
+/// A ref is gone. What ran of a branch goes with it.
 fn deleted(json: &[u8]) -> Result<What, serde_json::Error> {
     let Ref { short, ref_type, .. } = serde_json::from_slice(json)?;
-    Ok(ignored_at(format!("{ref_type} {short} was deleted"), refname::full(&ref_type, &short), None))
+    let git_ref = refname::full(&ref_type, &short);
+    Ok(match git_ref.as_deref().and_then(refname::branch) {
+        Some(branch) => What::Deleted { branch: branch.to_owned() },
+        None => ignored_at(format!("{ref_type} {short} was deleted"), git_ref, None),
+    })
 }
 
 /// A pull request's own branch sends a push event when it is in this repository; from a fork nothing is built.

@@ -46,7 +46,7 @@ pub(crate) async fn request<T>(request: impl Future<Output = kube::Result<T>>) -
 /// A request that has nothing to do with what the release holds: if it fails, the platform is at fault.
 pub(crate) fn platform(error: &kube::Error) -> Reason {
     if let kube::Error::Api(status) = error {
-        return if is_passing(status.code) {
+        return if is_passing(status.code) || is_being_removed(error) {
             Reason::new(ReasonCode::ClusterUnavailable, status.message.clone())
         } else {
             let message = format!("the Kubernetes API refused the deployer: {}", status.message);
@@ -66,7 +66,7 @@ pub(crate) fn platform(error: &kube::Error) -> Reason {
 /// A request that carries the release's objects: if they are refused, the release is at fault.
 pub(crate) fn release(error: &kube::Error) -> Reason {
     let kube::Error::Api(status) = error else { return platform(error) };
-    if matches!(status.code, 400 | 403 | 422) && !is_missing_right(error) {
+    if matches!(status.code, 400 | 403 | 422) && !is_missing_right(error) && !is_being_removed(error) {
         return Reason::new(refusal_code(&status.message), status.message.clone());
     }
     platform(error)
@@ -77,6 +77,12 @@ pub(crate) fn release(error: &kube::Error) -> Reason {
 pub(crate) fn is_missing_right(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status)
         if status.code == 403 && status.message.contains("User \"") && status.message.contains(" cannot "))
+}
+
+/// The namespace is on its way out: once it is gone the environment is made anew.
+fn is_being_removed(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status)
+        if status.code == 403 && status.message.ends_with("because it is being terminated"))
 }
 
 pub(crate) fn is_not_found(error: &kube::Error) -> bool {
@@ -116,12 +122,17 @@ mod tests {
             "pods is forbidden: User \"system:x\" cannot create resource \"pods\" in API group \"\"",
         );
         let field = api(400, "strict decoding error: unknown field \"spec.foo\"");
+        let leaving = api(
+            403,
+            "deployments.apps \"web\" is forbidden: unable to create new content in namespace env-x because it is being terminated",
+        );
         let etcd = api(500, "etcdserver: request timed out");
         for (error, code) in [
             (&quota, ReasonCode::QuotaExceeded),
             (&policy, ReasonCode::Refused),
             (&field, ReasonCode::Refused),
             (&right, ReasonCode::Internal),
+            (&leaving, ReasonCode::ClusterUnavailable),
             (&etcd, ReasonCode::ClusterUnavailable),
         ] {
             assert_eq!(release(error).code, code, "{error}");

@@ -1,13 +1,20 @@
-//! The deployer: takes `deploy` jobs and rolls their releases out, and keeps the readiness gates of what is live.
+//! The deployer: makes environments what they are to be. It takes `deploy` jobs, each to roll a release out or to remove an
+//! environment, keeps the readiness gates of what is live, and looks for what is to go.
 
 mod apply;
+mod due;
 mod ensure;
 mod fault;
 mod gate;
+mod namespace;
+mod orphan;
 mod proof;
+mod remove;
 mod restore;
 mod rollout;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod wait;
 mod watch;
 
@@ -18,11 +25,14 @@ use anyhow::{Context as _, Result};
 use domain::job::JobKind;
 use kube::Client;
 use sqlx::PgPool;
+use store::queue::Outcome;
 use store::worker::{Held, Worker};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::subject::Work;
 
 /// Answers of routers that a roll-out may be behind with; one that falls behind further looks for itself.
 const RINGS_MAX: usize = 256;
@@ -54,7 +64,7 @@ struct Deployer {
     rings: broadcast::Sender<Uuid>,
 }
 
-/// Runs `deploy` jobs and the gatekeeper until `shutdown`.
+/// Runs `deploy` jobs, the gatekeeper and the looks for what is to go, until `shutdown`.
 pub async fn run(args: Args, db: PgPool, shutdown: CancellationToken) -> Result<()> {
     let client = Client::try_default()
         .await
@@ -76,9 +86,11 @@ pub async fn run(args: Args, db: PgPool, shutdown: CancellationToken) -> Result<
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(gate::run(deployer.clone(), shutdown.clone()));
+    tasks.spawn(due::run(db.clone(), shutdown.clone()));
+    tasks.spawn(orphan::run(deployer.clone(), shutdown.clone()));
     tasks.spawn(store::worker::run(db, worker, shutdown.clone(), move |held: Held| {
         let deployer = deployer.clone();
-        async move { rollout::handle(&deployer, &held).await }
+        async move { handle(&deployer, &held).await }
     }));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
@@ -89,4 +101,12 @@ pub async fn run(args: Args, db: PgPool, shutdown: CancellationToken) -> Result<
         shutdown.cancel();
     }
     outcome
+}
+
+async fn handle(deployer: &Deployer, held: &Held) -> Result<()> {
+    match subject::load(&deployer.db, held.job.subject).await? {
+        Some(Work::RollOut(subject)) => rollout::handle(deployer, held, &subject).await,
+        Some(Work::Remove(environment)) => remove::handle(deployer, &held.job, &environment).await,
+        None => subject::finish(&deployer.db, &held.job, Outcome::Cancelled).await,
+    }
 }

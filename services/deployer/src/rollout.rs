@@ -20,29 +20,26 @@ use crate::{Deployer, apply, ensure, gate, restore, wait, watch};
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(600);
 const CLUSTER_STEP_MAX: Duration = Duration::from_secs(5);
 
-pub(crate) async fn handle(deployer: &Deployer, held: &Held) -> Result<()> {
+pub(crate) async fn handle(deployer: &Deployer, held: &Held, subject: &Subject) -> Result<()> {
     let job = &held.job;
-    let Some(subject) = subject::load(&deployer.db, job.subject).await? else {
-        return subject::finish(&deployer.db, job, Outcome::Cancelled).await;
-    };
     if subject.release.state.0.is_final() {
         return subject::finish(&deployer.db, job, Outcome::Done).await;
     }
     if job.attempt > job.attempt_max {
         let lost = Reason::new(ReasonCode::LeaseLost, "the deployer was lost in each attempt to roll it out");
-        return fail(deployer, job, &subject, lost).await;
+        return fail(deployer, job, subject, lost).await;
     }
-    match roll_through_outages(deployer, held, &subject).await {
-        Ok(Verdict::Answers) => live(deployer, job, &subject).await,
+    match roll_through_outages(deployer, held, subject).await {
+        Ok(Verdict::Answers) => live(deployer, job, subject).await,
         Ok(Verdict::Ended) => subject::finish(&deployer.db, job, Outcome::Done).await,
-        Ok(Verdict::Stopped(stop)) => stopped(deployer, job, &subject, stop).await,
+        Ok(Verdict::Stopped(stop)) => stopped(deployer, job, subject, stop).await,
         Err(Halt::Error(error)) => Err(error),
         Err(Halt::Reason(reason)) if reason.fault() == Fault::Platform && !job.is_last_attempt() => {
             tracing::warn!(%subject.release.id, "the platform is at fault, trying again: {}", reason.message);
             let delay = Duration::from_secs(2 << job.attempt.clamp(0, 4));
             subject::finish(&deployer.db, job, Outcome::Retry { error: &reason.message, delay }).await
         }
-        Err(Halt::Reason(reason)) => fail(deployer, job, &subject, reason).await,
+        Err(Halt::Reason(reason)) => fail(deployer, job, subject, reason).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a `deploy` job is about, loaded anew at each attempt, and how it ends.
+//! What a `deploy` job is about, loaded anew at each attempt, and how a roll-out ends.
 
 use anyhow::Result;
 use domain::job::JobKind;
@@ -26,9 +26,22 @@ impl Subject {
     }
 }
 
-/// `None`: the release, or what it belongs to, was deleted.
-pub(crate) async fn load(db: &PgPool, release_id: Uuid) -> Result<Option<Subject>> {
-    let Some(release) = store::release::get(db, release_id).await? else { return Ok(None) };
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Work {
+    RollOut(Box<Subject>),
+    Remove(Environment),
+}
+
+/// `None`: the release or the environment was deleted, or what it belongs to.
+pub(crate) async fn load(db: &PgPool, id: Uuid) -> Result<Option<Work>> {
+    if let Some(release) = store::release::get(db, id).await? {
+        return Ok(of_release(db, release).await?.map(Box::new).map(Work::RollOut));
+    }
+    Ok(store::environment::get(db, id).await?.map(Work::Remove))
+}
+
+async fn of_release(db: &PgPool, release: Release) -> Result<Option<Subject>> {
     let Some(environment) = store::environment::get(db, release.environment_id).await? else {
         return Ok(None);
     };
@@ -63,6 +76,9 @@ pub(crate) enum Ending<'a> {
 /// Ends the job and the release in one transaction, unless the lease was lost.
 pub(crate) async fn end(db: &PgPool, job: &Job, release: &Release, ending: Ending<'_>) -> Result<()> {
     let mut tx = db.begin().await?;
+    if matches!(ending, Ending::Live) {
+        store::branch::hold_of_build(&mut tx, release.build_id).await?;
+    }
     let outcome = match &ending {
         Ending::Live => Outcome::Done,
         Ending::Failed(reason) => Outcome::Failed { error: &reason.message },

@@ -28,7 +28,7 @@ fn github(event: &str, json: &str) -> Event {
 fn why(event: Event) -> String {
     match event.what {
         What::Ignored { why, .. } => why,
-        push @ What::Push { .. } => panic!("{push:?} is not ignored"),
+        other @ (What::Push { .. } | What::Deleted { .. }) => panic!("{other:?} is not ignored"),
     }
 }
 
@@ -87,7 +87,13 @@ fn github_events() {
         What::Push { branch: "a/b".to_owned(), commit: COMMIT.to_owned().try_into().unwrap() }
     );
     let deleted = format!(r#"{{"ref":"refs/heads/old","after":"{ZEROS}","deleted":true}}"#);
-    assert_eq!(why(github("push", &deleted)), "branch old was deleted");
+    assert_eq!(github("push", &deleted).what, What::Deleted { branch: "old".to_owned() });
+    let deleted = r#"{"ref":"old","ref_type":"branch"}"#;
+    assert_eq!(github("delete", deleted).what, What::Deleted { branch: "old".to_owned() });
+    let deleted = r#"{"ref":"v1","ref_type":"tag"}"#;
+    assert_eq!(why(github("delete", deleted)), "tag v1 was deleted");
+    let deleted = r#"{"ref":"..","ref_type":"branch"}"#;
+    assert_eq!(why(github("delete", deleted)), "branch .. was deleted", "no branch has that name");
     assert_eq!(why(github("ping", r#"{"zen":"Design for failure."}"#)), "ping: the hook works");
     assert!(why(github("star", "{}")).starts_with("a star event builds nothing"));
     let created = r#"{"ref":"v1","ref_type":"tag","master_branch":"main"}"#;

@@ -50,6 +50,12 @@ fn every_recorded_delivery_reads_as_expected() {
             What::Push { branch, commit } => {
                 ("accepted", Some(format!("refs/heads/{branch}")), Some(commit), "-".to_owned())
             }
+            What::Deleted { branch } => (
+                "accepted",
+                Some(format!("refs/heads/{branch}")),
+                None,
+                format!("branch {branch} was deleted"),
+            ),
             What::Ignored { why, git_ref, commit } => ("ignored", git_ref, commit, why),
         };
         let git_ref = git_ref.unwrap_or_else(|| "-".to_owned());
