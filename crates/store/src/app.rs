@@ -2,21 +2,18 @@
 
 use anyhow::Result;
 use domain::forge_kind::ForgeKind;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::{Time, Word};
+use crate::Time;
 
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct App {
     pub id: Uuid,
     pub name: String,
-    #[sqlx(try_from = "String")]
-    pub forge: Word<ForgeKind>,
-    pub repo_url: String,
-    pub forge_user: Option<String>,
-    pub forge_token: Option<String>,
-    pub api_url: Option<String>,
+    /// `None`: it is pushed to Slipway itself.
+    pub forge: Option<Forge>,
     pub default_branch: String,
     pub dockerfile: String,
     pub port: i32,
@@ -24,18 +21,57 @@ pub struct App {
     pub created_at: Time,
 }
 
+/// Where an application's repository is, when that is not here.
+#[derive(Debug, Clone)]
+pub struct Forge {
+    pub kind: ForgeKind,
+    pub repo_url: String,
+    pub user: Option<String>,
+    pub token: Option<String>,
+    pub api_url: Option<String>,
+}
+
+impl<'r> FromRow<'r, PgRow> for App {
+    fn from_row(row: &'r PgRow) -> sqlx::Result<App> {
+        Ok(App {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            forge: forge(row)?,
+            default_branch: row.try_get("default_branch")?,
+            dockerfile: row.try_get("dockerfile")?,
+            port: row.try_get("port")?,
+            health_path: row.try_get("health_path")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+fn forge(row: &PgRow) -> sqlx::Result<Option<Forge>> {
+    let Some(kind) = row.try_get::<Option<String>, _>("forge")? else { return Ok(None) };
+    Ok(Some(Forge {
+        kind: kind.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        repo_url: row.try_get("repo_url")?,
+        user: row.try_get("forge_user")?,
+        token: row.try_get("forge_token")?,
+        api_url: row.try_get("api_url")?,
+    }))
+}
+
 #[derive(Debug, Clone)]
 pub struct NewApp<'a> {
     pub name: &'a str,
-    pub forge: ForgeKind,
-    pub repo_url: &'a str,
-    pub forge_user: Option<&'a str>,
-    pub forge_token: Option<&'a str>,
-    pub api_url: Option<&'a str>,
+    pub forge: Option<Forge>,
     pub default_branch: &'a str,
     pub dockerfile: &'a str,
     pub port: u16,
     pub health_path: &'a str,
+}
+
+impl<'a> NewApp<'a> {
+    /// With the defaults that a first push takes.
+    pub const fn pushed(name: &'a str, default_branch: &'a str) -> NewApp<'a> {
+        NewApp { name, forge: None, default_branch, dockerfile: "Dockerfile", port: 8080, health_path: "/" }
+    }
 }
 
 #[derive(Debug, Clone, FromRow)]
@@ -47,17 +83,18 @@ pub struct Hook {
 
 /// `None`: the name is taken.
 pub async fn create(conn: &mut PgConnection, app: &NewApp<'_>) -> Result<Option<App>> {
+    let forge = app.forge.as_ref();
     Ok(sqlx::query_as(
         "insert into app (id, name, forge, repo_url, forge_user, forge_token, api_url, default_branch, dockerfile, port, health_path)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (name) do nothing returning *",
     )
     .bind(Uuid::now_v7())
     .bind(app.name)
-    .bind(app.forge.as_str())
-    .bind(app.repo_url)
-    .bind(app.forge_user)
-    .bind(app.forge_token)
-    .bind(app.api_url)
+    .bind(forge.map(|forge| forge.kind.as_str()))
+    .bind(forge.map(|forge| forge.repo_url.as_str()))
+    .bind(forge.and_then(|forge| forge.user.as_deref()))
+    .bind(forge.and_then(|forge| forge.token.as_deref()))
+    .bind(forge.and_then(|forge| forge.api_url.as_deref()))
     .bind(app.default_branch)
     .bind(app.dockerfile)
     .bind(i32::from(app.port))

@@ -1,6 +1,7 @@
 //! Builds: their rows and the moves between their states. A move names the state it leaves, so a late writer changes nothing.
 
 use anyhow::Result;
+use domain::job::JobKind;
 use domain::reason::Reason;
 use domain::state::BuildState;
 use sqlx::types::Json;
@@ -8,8 +9,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::branch::Branch;
-use crate::moved;
-use crate::{Time, Word};
+use crate::{Time, Word, moved, push, queue};
 
 #[derive(Debug, Clone, FromRow)]
 pub struct Build {
@@ -19,6 +19,12 @@ pub struct Build {
     pub number: i32,
     pub branch: String,
     pub commit: String,
+    /// Who pushed it; known when it was pushed to Slipway itself.
+    pub pusher: Option<String>,
+    /// The name of the environment it is to run in.
+    pub environment: String,
+    pub no_cache: bool,
+    pub ttl_seconds: Option<i64>,
     pub subject: Option<String>,
     pub author: Option<String>,
     #[sqlx(try_from = "String")]
@@ -35,29 +41,39 @@ pub struct Build {
 /// The columns of [`Build`]; a macro, because a query's text must be a constant.
 macro_rules! columns {
     () => {
-        "id, app_id, branch_id, number, branch, commit, subject, author, state::text as state, attempt, reason, \
+        "id, app_id, branch_id, number, branch, commit, pusher, environment, no_cache, ttl_seconds, subject, author, state::text as state, attempt, reason, \
          superseded_by, digest, created_at, started_at, finished_at"
     };
 }
 
-pub(crate) async fn create(
-    conn: &mut PgConnection,
-    branch: &Branch,
-    push_id: Uuid,
-    commit: &str,
-) -> Result<Build> {
+/// What a push says of the build that it becomes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewBuild<'a> {
+    pub(crate) push_id: Uuid,
+    pub(crate) commit: &'a str,
+    pub(crate) pusher: Option<&'a str>,
+    pub(crate) environment: &'a str,
+    pub(crate) no_cache: bool,
+    pub(crate) ttl_seconds: Option<i64>,
+}
+
+pub(crate) async fn create(conn: &mut PgConnection, branch: &Branch, new: &NewBuild<'_>) -> Result<Build> {
     Ok(sqlx::query_as(concat!(
         "with numbered as (update app set build_count = build_count + 1 where id = $2 returning build_count)
-         insert into build (id, app_id, branch_id, push_id, number, branch, commit)
-         select $1, $2, $3, $4, build_count, $5, $6 from numbered returning ",
+         insert into build (id, app_id, branch_id, push_id, number, branch, commit, pusher, environment, no_cache, ttl_seconds)
+         select $1, $2, $3, $4, build_count, $5, $6, $7, $8, $9, $10 from numbered returning ",
         columns!()
     ))
     .bind(Uuid::now_v7())
     .bind(branch.app_id)
     .bind(branch.id)
-    .bind(push_id)
+    .bind(new.push_id)
     .bind(&branch.name)
-    .bind(commit)
+    .bind(new.commit)
+    .bind(new.pusher)
+    .bind(new.environment)
+    .bind(new.no_cache)
+    .bind(new.ttl_seconds)
     .fetch_one(conn)
     .await?)
 }
@@ -113,6 +129,41 @@ pub async fn newest(conn: &mut PgConnection, branch_id: Uuid) -> Result<Option<B
     .bind(branch_id)
     .fetch_optional(conn)
     .await?)
+}
+
+/// The newest build of a branch that has not settled: it waits, runs, or is being rolled out. One that is
+/// older than what is live is in nobody's way.
+pub(crate) async fn in_flight(conn: &mut PgConnection, branch_id: Uuid) -> Result<Option<Build>> {
+    Ok(sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from build where branch_id = $1 and number > (select head_number from branch where id = $1)
+              and (state in ('queued', 'running') or (state = 'succeeded' and exists (
+                  select from release r where r.build_id = build.id and r.state in ('queued', 'rolling'))))
+          order by number desc limit 1"
+    ))
+    .bind(branch_id)
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// The build that made the branch's head live.
+pub(crate) async fn of_head(conn: &mut PgConnection, branch_id: Uuid) -> Result<Option<Build>> {
+    Ok(sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from build where branch_id = $1 and number = (select head_number from branch where id = $1)"
+    ))
+    .bind(branch_id)
+    .fetch_optional(conn)
+    .await?)
+}
+
+pub async fn of_push(db: &PgPool, push_id: Uuid) -> Result<Option<Build>> {
+    Ok(sqlx::query_as(concat!("select ", columns!(), " from build where push_id = $1"))
+        .bind(push_id)
+        .fetch_optional(db)
+        .await?)
 }
 
 /// An attempt begins: queued, or running under a builder that died. `false`: the build has ended already.
@@ -182,6 +233,19 @@ pub async fn stop(conn: &mut PgConnection, build: &Build) -> Result<bool> {
     )
 }
 
+/// Its job waits no longer. It is running when it waited for an attempt that was not its first.
+pub(crate) async fn cancel_queued(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
+    moved(
+        sqlx::query(
+            "update build set state = 'cancelled', finished_at = now()
+             where id = $1 and state in ('queued', 'running')",
+        )
+        .bind(id)
+        .execute(conn)
+        .await,
+    )
+}
+
 /// The image a build made; asked for by digest from our side before this is written.
 pub async fn record_image(
     conn: &mut PgConnection,
@@ -202,4 +266,39 @@ pub async fn record_image(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Stops whatever is being built for an environment. Wake [`JobKind::Build`] and [`JobKind::Report`] after the commit.
+pub async fn cancel_for(conn: &mut PgConnection, app_id: Uuid, environment: &str) -> Result<()> {
+    let under_way: Vec<(Uuid, Uuid)> = sqlx::query_as(
+        "select id, branch_id from build where app_id = $1 and environment = $2 and state in ('queued', 'running')
+         order by branch_id",
+    )
+    .bind(app_id)
+    .bind(environment)
+    .fetch_all(&mut *conn)
+    .await?;
+    for (id, branch_id) in under_way {
+        if queue::cancel(conn, JobKind::Build, &branch_id.to_string(), id).await?
+            && cancel_queued(conn, id).await?
+        {
+            push::enqueue_report(conn, id).await?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Image {
+    pub repository: String,
+    pub digest: String,
+    pub size_bytes: i64,
+}
+
+/// What [`record_image`] wrote down.
+pub async fn image_of(db: &PgPool, build_id: Uuid) -> Result<Option<Image>> {
+    Ok(sqlx::query_as("select repository, digest, size_bytes from image where build_id = $1")
+        .bind(build_id)
+        .fetch_optional(db)
+        .await?)
 }

@@ -19,6 +19,7 @@ pub mod log;
 pub mod push;
 pub mod queue;
 pub mod release;
+pub mod rings;
 pub mod time;
 pub mod token;
 pub mod word;

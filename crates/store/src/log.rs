@@ -7,6 +7,9 @@ use uuid::Uuid;
 use crate::Time;
 use crate::queue::{self, Job};
 
+/// Chunks that are looked at for one page.
+const PAGE_CHUNKS: i64 = 50;
+
 #[derive(Debug, Clone, FromRow, serde::Serialize)]
 pub struct Step {
     /// From 1, over all attempts of the build.
@@ -116,6 +119,14 @@ struct Chunk {
     body: String,
 }
 
+impl Chunk {
+    fn lines(&self) -> impl Iterator<Item = Line> {
+        let Chunk { first_line, step, at, .. } = *self;
+        let texts = (first_line..).zip(self.body.split('\n'));
+        texts.map(move |(number, text)| Line { number, step, at, text: text.to_owned() })
+    }
+}
+
 /// Lines from number `from` on, in order, about `limit` of them (whole chunks).
 pub async fn read(db: &PgPool, build_id: Uuid, from: i64, limit: usize) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
@@ -135,15 +146,46 @@ pub async fn read(db: &PgPool, build_id: Uuid, from: i64, limit: usize) -> Resul
             break;
         }
         for chunk in chunks {
-            for (number, text) in (chunk.first_line..).zip(chunk.body.split('\n')) {
-                if number >= next {
-                    lines.push(Line { number, step: chunk.step, at: chunk.at, text: text.to_owned() });
-                    next = number + 1;
-                }
-            }
+            lines.extend(chunk.lines().filter(|line| line.number >= next));
+            next = lines.last().map_or(next, |line| line.number + 1);
         }
     }
     Ok(lines)
+}
+
+/// Lines that follow each other, as many whole chunks of them as were asked for.
+#[derive(Debug)]
+pub struct Page {
+    pub lines: Vec<Line>,
+    /// There are no more, by now.
+    pub is_last: bool,
+}
+
+/// The page at line `from`, which is 0 or follows another page: about `bytes` of text, and at least a chunk.
+pub async fn page(db: &PgPool, build_id: Uuid, from: i64, bytes: i64) -> Result<Page> {
+    #[derive(FromRow)]
+    struct Row {
+        #[sqlx(flatten)]
+        chunk: Chunk,
+        seen: i64,
+    }
+    let rows: Vec<Row> = sqlx::query_as(
+        "select first_line, step, at, body, seen from (
+             select first_line, step, at, body, count(*) over () as seen,
+                 sum(octet_length(body)) over (order by first_line) - octet_length(body) as before
+             from (select * from log_chunk where build_id = $1 and first_line >= $2
+                   order by first_line limit $3) as near
+         ) as measured where before < $4 order by first_line",
+    )
+    .bind(build_id)
+    .bind(from)
+    .bind(PAGE_CHUNKS)
+    .bind(bytes)
+    .fetch_all(db)
+    .await?;
+    let seen = rows.first().map_or(0, |row| row.seen);
+    let is_last = seen < PAGE_CHUNKS && i64::try_from(rows.len())? == seen;
+    Ok(Page { lines: rows.iter().flat_map(|row| row.chunk.lines()).collect(), is_last })
 }
 
 /// The number the next line will have.

@@ -3,6 +3,8 @@
 //! A job carries only `(kind, lane, lock, subject)`: its handler reloads the truth, so a first run, a retry and a
 //! recovery are one code path.
 
+pub mod standing;
+
 use std::time::Duration;
 
 use anyhow::Result;
@@ -199,6 +201,58 @@ pub async fn finish(conn: &mut PgConnection, job: &Job, outcome: Outcome<'_>) ->
     .execute(conn)
     .await?;
     Ok(ended.rows_affected() == 1)
+}
+
+/// The subject of the running job that this lease is of: who shows a lease holds the job.
+pub async fn subject_of_lease(db: &PgPool, kind: JobKind, lease: Uuid) -> Result<Option<Uuid>> {
+    Ok(sqlx::query_scalar(
+        "select subject from job where kind = $1 and lease = $2 and state = 'running' and lease_until > now()",
+    )
+    .bind(kind.as_str())
+    .bind(lease)
+    .fetch_optional(db)
+    .await?)
+}
+
+/// What waits in the lane is dropped, what runs is asked to stop. Answers the subjects that will not run any more.
+pub async fn cancel_lane(conn: &mut PgConnection, kind: JobKind, lane: &str) -> Result<Vec<Uuid>> {
+    lock_lane(&mut *conn, kind, lane).await?;
+    sqlx::query("update job set cancel = true where kind = $1 and lane = $2 and state = 'running'")
+        .bind(kind.as_str())
+        .bind(lane)
+        .execute(&mut *conn)
+        .await?;
+    Ok(sqlx::query_scalar(
+        "update job set state = 'cancelled', finished_at = now()
+         where kind = $1 and lane = $2 and state = 'queued' returning subject",
+    )
+    .bind(kind.as_str())
+    .bind(lane)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// As [`cancel_lane`], of one subject. `true`: it waited, and will not run any more.
+pub(crate) async fn cancel(
+    conn: &mut PgConnection,
+    kind: JobKind,
+    lane: &str,
+    subject: Uuid,
+) -> Result<bool> {
+    lock_lane(&mut *conn, kind, lane).await?;
+    let dropped: Vec<bool> = sqlx::query_scalar(
+        "update job set cancel = (state = 'running'),
+             finished_at = case state when 'queued' then now() end,
+             state = (case state when 'queued' then 'cancelled' else 'running' end)::job_state
+         where kind = $1 and lane = $2 and subject = $3 and state in ('queued', 'running')
+         returning state = 'cancelled'",
+    )
+    .bind(kind.as_str())
+    .bind(lane)
+    .bind(subject)
+    .fetch_all(conn)
+    .await?;
+    Ok(dropped.contains(&true))
 }
 
 /// Ends, on behalf of workers that died, the attempts whose lease ran out. Idempotent; every worker runs it.

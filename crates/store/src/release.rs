@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::branch;
 use crate::environment::Environment;
 use crate::moved;
 use crate::push::enqueue_report;
@@ -74,19 +75,42 @@ pub async fn create(
     let key = environment.id.to_string();
     enqueue(&mut *conn, NewJob { kind: JobKind::Deploy, lane: &key, lock_key: &key, subject: release.id })
         .await?;
-    // After the lane is locked: a deployer that ends a release locks them in this order.
-    let superseded: Vec<Uuid> = sqlx::query_scalar(
-        "update release set state = 'superseded', finished_at = now()
-         where environment_id = $1 and state = 'queued' and id <> $2 returning build_id",
-    )
-    .bind(environment.id)
-    .bind(release.id)
-    .fetch_all(&mut *conn)
-    .await?;
-    for build_id in superseded {
+    for build_id in supersede_queued(conn, environment.id, Some(release.id)).await? {
         enqueue_report(conn, build_id).await?;
     }
     Ok(release)
+}
+
+/// The environment's queued releases, but for `newer`, give way to what was queued in their place; answers their builds.
+/// Call it after the lane is locked: a deployer that ends a release locks them in this order.
+pub(crate) async fn supersede_queued(
+    conn: &mut PgConnection,
+    environment_id: Uuid,
+    newer: Option<Uuid>,
+) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar(
+        "update release set state = 'superseded', finished_at = now()
+         where environment_id = $1 and state = 'queued' and id is distinct from $2 returning build_id",
+    )
+    .bind(environment_id)
+    .bind(newer)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Ends whatever runs of the environment or is to run; answers the builds of what was not live yet.
+pub(crate) async fn end_all(conn: &mut PgConnection, environment_id: Uuid) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar(
+        "with ended as (
+             update release set finished_at = coalesce(finished_at, now()),
+                 state = (case state when 'live' then 'replaced' else 'superseded' end)::release_state
+             where environment_id = $1 and state in ('queued', 'rolling', 'live') returning build_id, state
+         )
+         select build_id from ended where state = 'superseded'",
+    )
+    .bind(environment_id)
+    .fetch_all(conn)
+    .await?)
 }
 
 pub async fn get(db: &PgPool, id: Uuid) -> Result<Option<Release>> {
@@ -142,7 +166,8 @@ pub async fn start(conn: &mut PgConnection, id: Uuid, manifests: &serde_json::Va
     )
 }
 
-/// The new version answered: it is live, and the one before it is replaced.
+/// The new version answered: it is live, and the one before it is replaced. [`branch::hold_of_build`] comes before the
+/// end of the job.
 pub async fn make_live(conn: &mut PgConnection, release: &Release) -> Result<bool> {
     sqlx::query(
         "update release set state = 'replaced' where environment_id = $1 and state = 'live'
@@ -152,14 +177,18 @@ pub async fn make_live(conn: &mut PgConnection, release: &Release) -> Result<boo
     .bind(release.id)
     .execute(&mut *conn)
     .await?;
-    moved(
+    let is_live = moved(
         sqlx::query(
             "update release set state = 'live', finished_at = now() where id = $1 and state = 'rolling'",
         )
         .bind(release.id)
-        .execute(conn)
+        .execute(&mut *conn)
         .await,
-    )
+    )?;
+    if is_live {
+        branch::advance_head(conn, release.build_id).await?;
+    }
+    Ok(is_live)
 }
 
 pub async fn fail(conn: &mut PgConnection, id: Uuid, reason: &Reason) -> Result<bool> {

@@ -11,20 +11,22 @@ use uuid::Uuid;
 use crate::app::{App, NewApp};
 use crate::build::Build;
 use crate::delivery::NewDelivery;
-use crate::environment::Environment;
+use crate::environment::{Environment, NewEnvironment};
 use crate::log::{Lines, StepUpdate};
 use crate::queue::{Job, Outcome};
 use crate::release::{NewRelease, Release};
-use crate::{answer, app, branch, build, delivery, environment, log, push, queue, release, token, worker};
+use crate::{answer, app, branch, build, delivery, environment, log, push, queue, release, worker};
 
 async fn demo(db: &PgPool) -> App {
     let new = NewApp {
         name: "demo",
-        forge: ForgeKind::Gitea,
-        repo_url: "http://forge.example/slip/demo.git",
-        forge_user: None,
-        forge_token: None,
-        api_url: None,
+        forge: Some(app::Forge {
+            kind: ForgeKind::Gitea,
+            repo_url: "http://forge.example/slip/demo.git".to_owned(),
+            user: None,
+            token: None,
+            api_url: None,
+        }),
         default_branch: "main",
         dockerfile: "Dockerfile",
         port: 8080,
@@ -130,6 +132,20 @@ async fn the_log_has_no_holes_and_reads_from_any_line(db: PgPool) {
         assert_eq!(lines[0].text, format!("line {from}"));
     }
     assert!(log::read(&db, build.id, 500, 10).await.unwrap().is_empty());
+    let (mut numbers, mut pages, mut from) = (Vec::new(), 0, 0);
+    loop {
+        let page = log::page(&db, build.id, from, 1500).await.unwrap();
+        assert!(page.lines.len() <= 200, "about so much text as was asked for");
+        numbers.extend(page.lines.iter().map(|line| line.number));
+        from = numbers.last().unwrap() + 1;
+        pages += 1;
+        if page.is_last {
+            break;
+        }
+    }
+    assert_eq!((numbers, pages), ((0..500).collect::<Vec<_>>(), 3));
+    let after = log::page(&db, build.id, from, 1500).await.unwrap();
+    assert!(after.is_last && after.lines.is_empty());
     assert_eq!(log::steps(&db, build.id).await.unwrap().len(), 1);
 }
 
@@ -158,8 +174,15 @@ async fn released(db: &PgPool, app: &App, env: &Environment, commit: char) -> Re
 async fn main_env(db: &PgPool, app: &App) -> Environment {
     let mut conn = db.acquire().await.unwrap();
     let main = branch::touch(&mut conn, app.id, "main").await.unwrap();
-    let first = environment::ensure(&mut conn, app.id, main.id, "main", "env-demo--main").await.unwrap();
-    let again = environment::ensure(&mut conn, app.id, main.id, "main", "env-demo--main").await.unwrap();
+    let new = NewEnvironment {
+        app_id: app.id,
+        branch_id: main.id,
+        name: "main",
+        namespace: "env-demo--main",
+        ttl_seconds: None,
+    };
+    let first = environment::ensure(&mut conn, &new).await.unwrap();
+    let again = environment::ensure(&mut conn, &new).await.unwrap();
     assert_eq!(first.id, again.id);
     first
 }
@@ -265,18 +288,4 @@ async fn branches_fall_due_until_they_are_resolved(db: PgPool) {
     branch::resolved(&mut conn, main.id).await.unwrap();
     queue::finish(&mut conn, &job, Outcome::Done).await.unwrap();
     assert!(branch::due(&db, &["gitea"], 60).await.unwrap().is_empty());
-}
-
-#[sqlx::test(migrator = "crate::MIGRATOR")]
-async fn tokens_and_sessions(db: PgPool) {
-    token::ensure_bootstrap(&db, "one").await.unwrap();
-    token::ensure_bootstrap(&db, "one").await.unwrap();
-    let admin = token::verify(&db, "one").await.unwrap().unwrap();
-    token::open_session(&db, &admin, "cookie").await.unwrap();
-    assert_eq!(token::session(&db, "cookie").await.unwrap().unwrap().id, admin.id);
-    token::close_session(&db, "cookie").await.unwrap();
-    assert!(token::session(&db, "cookie").await.unwrap().is_none());
-    token::ensure_bootstrap(&db, "two").await.unwrap();
-    assert!(token::verify(&db, "one").await.unwrap().is_none(), "replaced");
-    assert!(token::verify(&db, "two").await.unwrap().is_some());
 }
