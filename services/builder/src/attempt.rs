@@ -28,6 +28,8 @@ use crate::source::CommitSource;
 /// How long an attempt waits for a BuildKit that does not answer: a restart of it takes less.
 const BUILDKIT_PATIENCE: Duration = Duration::from_secs(60);
 const BUILDKIT_POLL: Duration = Duration::from_millis(500);
+/// The user name that the receiver expects beside a lease.
+const BUILDER: &str = "build";
 /// So many older builds are looked at for ones that lost their job.
 const OLDER_MAX: i64 = 50;
 
@@ -43,7 +45,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     let mirror = builder.mirrors.join(format!("{}.git", app.id));
     let fetching = async {
-        let remote = remote(app)?;
+        let remote = remote(builder, app, job)?;
         gitrepo::fetch(&mirror, &remote, &commit, &build.branch).await.map_err(|error| Reason::from(&error))
     };
     let (began, fetched) = tokio::join!(begin(&builder.db, job, build, log), fetching);
@@ -61,7 +63,7 @@ pub(crate) async fn run(
     log.say(plan.why.clone()).await;
 
     let source = Arc::new(source);
-    let solved = solve(builder, app, &commit, &plan, source.clone(), log).await;
+    let solved = solve(builder, subject, &commit, &plan, source.clone(), log).await;
     if source.is_broken() {
         gitrepo::discard(&mirror).await.map_err(|error| Reason::from(&error))?;
         return Err(Reason::new(
@@ -113,11 +115,19 @@ async fn describe(db: &PgPool, job: &Job, build: &Build, subject: String, author
     Ok(())
 }
 
-fn remote(app: &App) -> Result<Remote, Reason> {
-    let credentials =
-        app.forge_token.as_deref().map(|token| Credentials::new(app.forge_user.as_deref(), token));
-    Remote::new(&app.repo_url, credentials)
-        .map_err(|error| Reason::new(ReasonCode::RepositoryRefused, error.to_string()))
+/// The application's forge, or our own receiver, which knows a builder by the lease it holds.
+fn remote(builder: &Builder, app: &App, job: &Job) -> Result<Remote, Reason> {
+    let remote = match &app.forge {
+        Some(forge) => {
+            let login = forge.token.as_deref().map(|token| Credentials::new(forge.user.as_deref(), token));
+            Remote::new(&forge.repo_url, login)
+        }
+        None => {
+            let url = format!("{}/{}.git", builder.git_url.as_str().trim_end_matches('/'), app.name);
+            Remote::new(&url, Some(Credentials::new(Some(BUILDER), &job.lease.to_string())))
+        }
+    };
+    remote.map_err(|error| Reason::new(ReasonCode::RepositoryRefused, error.to_string()))
 }
 
 async fn plan_and_filter(snapshot: Snapshot, dockerfile: String) -> Result<(Plan, CommitSource), Reason> {
@@ -140,7 +150,7 @@ fn make_plan(snapshot: &Snapshot, dockerfile: &str) -> Result<Plan, Reason> {
 /// Gives the repository and the digest that BuildKit pushed.
 async fn solve(
     builder: &Builder,
-    app: &App,
+    Subject { build, app }: &Subject,
     commit: &Commit,
     plan: &Plan,
     source: Arc<CommitSource>,
@@ -150,11 +160,16 @@ async fn solve(
     let app_key = app.id.to_string();
     let session = open_session(builder, &app_key, source, log).await?;
     let repository = builder.images.repository(&app.name);
+    let mut frontend_attrs =
+        BTreeMap::from([("build-arg:BUILDKIT_CACHE_MOUNT_NS".to_owned(), app_key.clone())]);
+    if build.no_cache {
+        frontend_attrs.insert("no-cache".to_owned(), String::new());
+    }
     let request = SolveRequest {
         reference: Uuid::new_v4().simple().to_string(),
         session_id: session.id().to_owned(),
         inputs: llb::dockerfile_inputs(&app_key, session.id(), &plan.dockerfile_bytes),
-        frontend_attrs: BTreeMap::from([("build-arg:BUILDKIT_CACHE_MOUNT_NS".to_owned(), app_key)]),
+        frontend_attrs,
         image: format!("{repository}:{commit}"),
     };
     let solved = solve::solve(&builder.channel, request, log.events()).await;

@@ -7,6 +7,7 @@ use domain::reason::Reason;
 use sqlx::{PgConnection, PgPool};
 use store::bell::{self, Channel};
 use store::build::Build;
+use store::environment::NewEnvironment;
 use store::queue::{self, Job, Outcome};
 use store::release::NewRelease;
 use store::worker::{self, Stop};
@@ -65,10 +66,15 @@ async fn built(conn: &mut PgConnection, job: &Job, subject: &Subject, image: &Im
         return Ok(true);
     }
     store::build::record_image(&mut *conn, build, &image.repository, &image.digest, image.size_bytes).await?;
-    let name = name::environment(&build.branch, &app.default_branch);
-    let namespace = name::namespace(&name, &app.name);
-    let environment =
-        store::environment::ensure(&mut *conn, app.id, build.branch_id, &name, &namespace).await?;
+    let namespace = name::namespace(&build.environment, &app.name);
+    let environment = NewEnvironment {
+        app_id: app.id,
+        branch_id: build.branch_id,
+        name: &build.environment,
+        namespace: &namespace,
+        ttl_seconds: build.ttl_seconds,
+    };
+    let environment = store::environment::ensure(&mut *conn, &environment).await?;
     let reference = image.reference();
     let new =
         NewRelease { build_id: build.id, image: &reference, port: app.port, health_path: &app.health_path };

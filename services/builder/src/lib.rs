@@ -21,6 +21,7 @@ use sqlx::PgPool;
 use store::worker::{Held, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::image::Images;
 
@@ -42,6 +43,9 @@ pub struct Args {
     /// Where the bare mirrors of repositories are kept; what is lost is fetched again
     #[arg(long, env = "SLIPWAY_MIRRORS_DIR", default_value = "/var/lib/slipway/mirrors")]
     mirrors_dir: PathBuf,
+    /// Where the receiver serves the repositories of applications that are pushed to Slipway itself
+    #[arg(long, env = "SLIPWAY_GIT_URL", default_value = "http://slipway-receiver")]
+    git_url: Url,
     /// Builds at a time
     #[arg(long, env = "SLIPWAY_BUILD_SLOTS", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     build_slots: u8,
@@ -54,6 +58,7 @@ struct Builder {
     channel: Channel,
     images: Images,
     mirrors: PathBuf,
+    git_url: Url,
 }
 
 /// Runs `build` jobs until `shutdown`.
@@ -64,6 +69,7 @@ pub async fn run(args: Args, db: PgPool, shutdown: CancellationToken) -> Result<
         channel: channel.clone(),
         images: Images::new(&args.registry, args.registry_config.as_deref(), args.registry_insecure)?,
         mirrors: args.mirrors_dir,
+        git_url: args.git_url,
     });
     let worker = Worker {
         kinds: &[JobKind::Build],

@@ -1,7 +1,6 @@
 //! Attempts against a real PostgreSQL: how they begin, what they write, how they end.
 
 use buildkit::progress::{Event, Line, Step};
-use domain::forge_kind::ForgeKind;
 use domain::job::JobKind;
 use domain::reason::{Reason, ReasonCode};
 use domain::state::BuildState;
@@ -20,11 +19,7 @@ use crate::{attempt, end, journal};
 async fn demo(db: &PgPool) -> App {
     let new = NewApp {
         name: "demo",
-        forge: ForgeKind::Gitea,
-        repo_url: "http://forge.example/slip/demo.git",
-        forge_user: None,
-        forge_token: None,
-        api_url: None,
+        forge: None,
         default_branch: "main",
         dockerfile: "Dockerfile",
         port: 3000,
