@@ -46,7 +46,7 @@ pub struct Args {
     /// Where requests are taken
     #[arg(long, env = "SLIPWAY_ROUTER_ADDR", default_value = "0.0.0.0:8080")]
     router_addr: SocketAddr,
-    /// Fixed routes HOST[/PATH]=URL, separated by commas; the longest path wins
+    /// Fixed routes HOST[/PATH]=URL, separated by commas; the longest path wins. /*.git stands for every repository
     #[arg(long, env = "SLIPWAY_UPSTREAMS", value_delimiter = ',')]
     upstreams: Vec<Upstream>,
 }

@@ -46,9 +46,10 @@ impl Page {
         Page::new(StatusCode::BAD_GATEWAY, "The application does not answer", text)
     }
 
+    /// Also what `git push` prints after `remote:` while the receiver starts again.
     pub(crate) fn platform_away() -> Page {
-        let text = "This part of Slipway does not answer at the moment.";
-        let page = Page::new(StatusCode::BAD_GATEWAY, "Slipway is starting", text);
+        let text = "This part of Slipway does not answer at the moment. Try again in a few seconds.";
+        let page = Page::new(StatusCode::SERVICE_UNAVAILABLE, "Slipway is starting", text);
         Page { is_passing: true, ..page }
     }
 

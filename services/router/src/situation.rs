@@ -88,8 +88,11 @@ async fn load(db: &PgPool, label: &str) -> Result<Situation> {
     };
     let Some(row) = store::app::by_name(db, &app).await? else { return Ok(Situation::Unknown) };
     let builds = store::build::list(db, row.id, None, BUILDS).await?;
-    let newest =
-        builds.into_iter().find(|it| domain::name::environment(&it.branch, &row.default_branch) == env);
+    let newest = builds.into_iter().find(|it| it.environment == env);
+    let newest = match newest {
+        Some(build) if environment.is_none() && !is_of_interest(db, &build).await? => None,
+        newest => newest,
+    };
     let Some(build) = newest else {
         let is_main = environment.is_some()
             || domain::name::environment(&row.default_branch, &row.default_branch) == env;
@@ -101,6 +104,18 @@ async fn load(db: &PgPool, label: &str) -> Result<Situation> {
         None => false,
     };
     Ok(Situation::Built { app, env, build: Box::new(build), release: release.map(Box::new), is_live })
+}
+
+/// Of a build whose environment is not there: whether it is still to make it, or says why it could not. Any other one's
+/// environment was removed.
+async fn is_of_interest(db: &PgPool, build: &Build) -> Result<bool> {
+    Ok(match build.state.0 {
+        BuildState::Queued | BuildState::Running => true,
+        BuildState::Failed => {
+            store::branch::get(db, build.branch_id).await?.is_some_and(|branch| branch.commit.is_some())
+        }
+        BuildState::Succeeded | BuildState::Superseded | BuildState::Cancelled => false,
+    })
 }
 
 fn page(situation: &Situation, host: &str, base_url: &str) -> Page {
@@ -170,6 +185,10 @@ mod tests {
             number: 7,
             branch: "main".to_owned(),
             commit: "a".repeat(40),
+            pusher: None,
+            environment: "main".to_owned(),
+            no_cache: false,
+            ttl_seconds: None,
             subject: None,
             author: None,
             state: store::Word(state),
@@ -250,5 +269,39 @@ mod tests {
     #[test]
     fn unknown_is_not_found() {
         assert_eq!(page(&Situation::Unknown, "h", "http://s").status, StatusCode::NOT_FOUND);
+    }
+
+    async fn shown_at(db: &sqlx::PgPool, label: &str) -> StatusCode {
+        page(&load(db, label).await.unwrap(), "h", "http://s").status
+    }
+
+    #[sqlx::test(migrator = "store::MIGRATOR")]
+    async fn what_is_to_be_removed_is_unknown_at_once(db: sqlx::PgPool) {
+        let mut conn = db.acquire().await.unwrap();
+        let new = store::app::NewApp::pushed("demo", "main");
+        let app = store::app::create(&mut conn, &new).await.unwrap().unwrap();
+        let branch = store::branch::touch(&mut conn, app.id, "feature").await.unwrap();
+        let build = store::push::record(&mut conn, &branch, &"a".repeat(40)).await.unwrap().unwrap();
+        assert_eq!(
+            shown_at(&db, "feature--demo").await,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "it is being built"
+        );
+        let reason = Reason::new(ReasonCode::StepFailed, "step 3 failed");
+        assert!(store::build::fail(&mut conn, build.id, &reason).await.unwrap());
+        let new = store::environment::NewEnvironment {
+            app_id: app.id,
+            branch_id: branch.id,
+            name: "feature",
+            namespace: "env-demo--feature",
+            ttl_seconds: None,
+        };
+        let environment = store::environment::ensure(&mut conn, &new).await.unwrap();
+        let failed = shown_at(&db, "feature--demo").await;
+        assert!(failed != StatusCode::NOT_FOUND, "it says why");
+        store::branch::delete(&mut conn, branch.id).await.unwrap();
+        assert!(store::environment::ask_removal(&mut conn, environment.id).await.unwrap());
+        assert_eq!(shown_at(&db, "feature--demo").await, StatusCode::NOT_FOUND);
+        assert_eq!(shown_at(&db, "main--demo").await, StatusCode::NOT_FOUND, "nothing was pushed to it");
     }
 }

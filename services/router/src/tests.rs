@@ -1,5 +1,7 @@
 //! The proxy against real servers on loopback: streams, upgrades, kept connections, retries, shutdown.
 
+mod streams;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::proxy::Proxy;
 use crate::serve;
 use crate::situation::Situations;
 use crate::table::{Routes, Target};
+use crate::upstream::Upstream;
 use crate::watch::Sight;
 
 const HOST: &str = "main--demo.s.localhost";
@@ -30,8 +33,15 @@ struct Router {
     tasks: JoinSet<Result<()>>,
 }
 
-/// A router whose one environment has pods at `pods`; there is no database.
+/// A router whose one environment has pods at `pods`.
 async fn router(pods: &[SocketAddr]) -> Router {
+    let router = started(Vec::new()).await;
+    router.send_to(pods);
+    router
+}
+
+/// A router with these fixed routes; there is no database.
+async fn started(upstreams: Vec<Upstream>) -> Router {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let routes = Arc::new(ArcSwap::from_pointee(Routes::default()));
@@ -41,13 +51,11 @@ async fn router(pods: &[SocketAddr]) -> Router {
         .connect_lazy("postgres://nobody@127.0.0.1:1/none")
         .unwrap();
     let situations = Situations::new(db, &"http://s.localhost".parse().unwrap());
-    let proxy = Proxy::new("s.localhost:8080", Vec::new(), routes.clone(), sees, situations);
+    let proxy = Proxy::new("s.localhost:8080", upstreams, routes.clone(), sees, situations);
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve::run(listener, Arc::new(proxy), shutdown.clone()));
-    let router = Router { address, routes, sight, shutdown, tasks };
-    router.send_to(pods);
-    router
+    Router { address, routes, sight, shutdown, tasks }
 }
 
 impl Router {

@@ -10,9 +10,18 @@ use url::Url;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Upstream {
     host: String,
-    /// Without a slash at its end; empty: all paths.
-    path: String,
+    paths: Paths,
     pub(crate) authority: Arc<str>,
+}
+
+/// The paths of a host that an upstream serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Paths {
+    All,
+    /// `/*.git`: those whose first segment ends so, with a name before it, and what is under them.
+    Ending(String),
+    /// This path, without a slash at its end, and what is under it.
+    Under(String),
 }
 
 impl FromStr for Upstream {
@@ -28,19 +37,64 @@ impl FromStr for Upstream {
         let name = url.host_str().context("the URL has no host")?;
         Ok(Upstream {
             host: bare_host(host).to_ascii_lowercase(),
-            path: path.trim_end_matches('/').to_owned(),
+            paths: path.parse()?,
             authority: format!("{name}:{}", url.port_or_known_default().unwrap_or(80)).into(),
         })
     }
 }
 
-/// The route for a request: of those that match, the one with the longest path.
-pub(crate) fn find<'a>(upstreams: &'a [Upstream], host: &str, path: &str) -> Option<&'a Upstream> {
-    upstreams.iter().filter(|it| it.host == host && is_under(path, &it.path)).max_by_key(|it| it.path.len())
+impl FromStr for Paths {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Paths> {
+        let path = text.trim_end_matches('/');
+        if let Some(ending) = path.strip_prefix("/*") {
+            let is_one = !ending.is_empty() && !ending.contains(['*', '/']);
+            ensure!(
+                is_one,
+                "a pattern is one segment with one star at its start, such as /*.git, not {path}"
+            );
+            return Ok(Paths::Ending(ending.to_owned()));
+        }
+        ensure!(
+            !path.contains('*'),
+            "a star stands only at the start of the path, such as /*.git, not {path}"
+        );
+        Ok(if path.is_empty() { Paths::All } else { Paths::Under(path.to_owned()) })
+    }
 }
 
-fn is_under(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+impl Paths {
+    fn contain(&self, path: &str) -> bool {
+        match self {
+            Paths::All => true,
+            Paths::Ending(ending) => {
+                first_segment(path).strip_suffix(ending.as_str()).is_some_and(|it| !it.is_empty())
+            }
+            Paths::Under(prefix) => path
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        }
+    }
+
+    /// Of two that contain a path, the one that says more about it is greater.
+    fn rank(&self) -> (u8, usize) {
+        match self {
+            Paths::All => (0, 0),
+            Paths::Ending(ending) => (1, ending.len()),
+            Paths::Under(prefix) => (2, prefix.len()),
+        }
+    }
+}
+
+fn first_segment(path: &str) -> &str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split('/').next().unwrap_or_default()
+}
+
+/// The route for a request: of those that match, the one that names most of the path.
+pub(crate) fn find<'a>(upstreams: &'a [Upstream], host: &str, path: &str) -> Option<&'a Upstream> {
+    upstreams.iter().filter(|it| it.host == host && it.paths.contain(path)).max_by_key(|it| it.paths.rank())
 }
 
 /// A host without its port, which may be an IPv6 address in brackets.
@@ -74,6 +128,37 @@ mod tests {
     }
 
     #[test]
+    fn repositories_have_a_pattern() {
+        let upstreams = all(&[
+            "s=http://web",
+            "s/*.git=http://receiver",
+            "s/hooks=http://hooks",
+            "s/mine.git=http://mine",
+        ]);
+        let to = |path| find(&upstreams, "s", path).map(|it| it.authority.to_string()).unwrap();
+        for path in
+            ["/demo.git", "/demo.git/", "/demo.git/info/refs", "/a.b.git/git-receive-pack", "/x.git.git"]
+        {
+            assert_eq!(to(path), "receiver:80", "{path}");
+        }
+        for path in [
+            "/",
+            "/demo",
+            "/.git/config",
+            "/demo.gitx",
+            "/demo.GIT",
+            "/apps/demo.git",
+            "//demo.git",
+            "/demogit",
+        ] {
+            assert_eq!(to(path), "web:80", "{path}");
+        }
+        assert_eq!(to("/hooks/a.git"), "hooks:80");
+        assert_eq!(to("/mine.git/info/refs"), "mine:80", "a path that is spelled out wins over a pattern");
+        assert!(find(&upstreams[1..], "other", "/demo.git").is_none());
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, word) in [
             ("s.localhost", "HOST[/PATH]=URL"),
@@ -82,6 +167,10 @@ mod tests {
             ("s=web", "expected a URL"),
             ("s=https://web", "only http://"),
             ("s=http://web/sub", "no path"),
+            ("s/*=http://web", "one segment"),
+            ("s/*.git/info=http://web", "one segment"),
+            ("s/*x*=http://web", "one segment"),
+            ("s/a*=http://web", "only at the start"),
         ] {
             let error = text.parse::<Upstream>().unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");
