@@ -22,7 +22,7 @@ pub(crate) struct Judged {
 }
 
 pub(crate) fn judge(known: Option<&(Hook, App)>, headers: &HeaderMap, received: &Received) -> Judged {
-    let Some((hook, app)) = known else {
+    let Some((hook, forge)) = known.and_then(|(hook, app)| Some((hook, app.forge.as_ref()?))) else {
         return refused(
             Verdict::UnknownHook,
             "no application has this hook: copy its URL from the application's page",
@@ -31,7 +31,7 @@ pub(crate) fn judge(known: Option<&(Hook, App)>, headers: &HeaderMap, received: 
     if !received.is_whole() {
         return refused(Verdict::TooLarge, format!("the body is larger than {} MiB", BODY_MAX >> 20));
     }
-    let (kind, secret) = (app.forge.0, SecretString::from(hook.secret.as_str()));
+    let (kind, secret) = (forge.kind, SecretString::from(hook.secret.as_str()));
     if let Err(error) = forge::verify(kind, &secret, headers, &received.kept) {
         return refused(Verdict::BadSignature, error.to_string());
     }
@@ -50,6 +50,13 @@ pub(crate) fn judge(known: Option<&(Hook, App)>, headers: &HeaderMap, received: 
             verdict: Verdict::Accepted,
             git_ref: Some(format!("refs/heads/{branch}")),
             commit: Some(commit.into()),
+            branch: Some(branch),
+            ..read
+        },
+        What::Deleted { branch } => Judged {
+            verdict: Verdict::Accepted,
+            why: Some(format!("branch {branch} was deleted")),
+            git_ref: Some(format!("refs/heads/{branch}")),
             branch: Some(branch),
             ..read
         },

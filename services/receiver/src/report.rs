@@ -47,13 +47,14 @@ pub(crate) async fn report(reporter: &Reporter, job: &Job) -> Result<()> {
 async fn tell(reporter: &Reporter, job: &Job) -> Result<Result<(), StatusError>> {
     let db = &reporter.db;
     let Some((app, build)) = subject(db, job).await? else { return Ok(Ok(())) };
-    let Some(token) = &app.forge_token else {
+    let Some(forge) = &app.forge else { return Ok(Ok(())) };
+    let Some(token) = &forge.token else {
         tracing::debug!(app.name, "no forge token, so no commit status");
         return Ok(Ok(()));
     };
     let Some(status) = current(reporter, &app, &build).await? else { return Ok(Ok(())) };
     let token = SecretString::from(token.as_str());
-    let api = match forge::status::api(app.forge.0, &app.repo_url, app.api_url.as_deref(), token) {
+    let api = match forge::status::api(forge.kind, &forge.repo_url, forge.api_url.as_deref(), token) {
         Ok(api) => api,
         Err(error) => {
             tracing::warn!(app.name, "no commit status: {error:#}");

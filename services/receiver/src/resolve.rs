@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 use domain::commit::Commit;
 use domain::job::JobKind;
+use domain::name;
 use gitrepo::{BadRemote, Credentials, GitError, Remote};
 use sqlx::PgPool;
-use store::app::App;
+use store::app::{App, Forge};
 use store::bell::{self, Channel};
 use store::branch::Branch;
 use store::queue::{Job, Outcome};
@@ -20,7 +21,8 @@ pub(crate) async fn resolve(db: &PgPool, job: &Job) -> Result<()> {
     let Some((app, branch)) = subject(db, job).await? else {
         return crate::finish(db, job, Outcome::Done).await;
     };
-    let remote = match remote(&app) {
+    let Some(forge) = &app.forge else { return crate::finish(db, job, Outcome::Done).await };
+    let remote = match remote(forge) {
         Ok(remote) => remote,
         Err(error) => return ended(db, job, &app, &branch, &error.to_string()).await,
     };
@@ -46,10 +48,9 @@ async fn subject(db: &PgPool, job: &Job) -> Result<Option<(App, Branch)>> {
     Ok(app.map(|app| (app, branch)))
 }
 
-fn remote(app: &App) -> Result<Remote, BadRemote> {
-    let credentials =
-        app.forge_token.as_deref().map(|token| Credentials::new(app.forge_user.as_deref(), token));
-    Remote::new(&app.repo_url, credentials)
+fn remote(forge: &Forge) -> Result<Remote, BadRemote> {
+    let credentials = forge.token.as_deref().map(|token| Credentials::new(forge.user.as_deref(), token));
+    Remote::new(&forge.repo_url, credentials)
 }
 
 async fn stayed(db: &PgPool, job: &Job, branch: &Branch) -> Result<()> {
@@ -78,14 +79,22 @@ async fn moved(db: &PgPool, job: &Job, app: &App, branch: &Branch, commit: &Comm
     Ok(())
 }
 
-/// Its environment stays; when the branch comes back it is built again, even at the commit it was.
+/// Its environments go, but for the application's main one. When the branch comes back it is built again, even at the
+/// commit it was.
 async fn gone(db: &PgPool, job: &Job, app: &App, branch: &Branch) -> Result<()> {
     let mut tx = db.begin().await?;
-    if store::queue::finish(&mut tx, job, Outcome::Done).await? {
-        store::branch::move_to(&mut tx, branch, None).await?;
-        tx.commit().await?;
-        tracing::info!(app.name, branch.name, "branch is gone");
+    if !store::queue::finish(&mut tx, job, Outcome::Done).await? {
+        return Ok(());
     }
+    store::branch::delete(&mut tx, branch.id).await?;
+    for environment in store::environment::of_branch(&mut tx, branch.id).await? {
+        if environment.name != name::MAIN {
+            store::environment::ask_removal(&mut tx, environment.id).await?;
+        }
+    }
+    tx.commit().await?;
+    store::worker::wake(db, &[JobKind::Build, JobKind::Deploy, JobKind::Report]).await;
+    tracing::info!(app.name, branch.name, "branch is gone");
     Ok(())
 }
 

@@ -16,11 +16,11 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    fn build(&self, app: &str, number: i32) -> String {
+    pub(crate) fn build(&self, app: &str, number: i32) -> String {
         format!("{}/apps/{app}/builds/{number}", self.base_url.as_str().trim_end_matches('/'))
     }
 
-    fn environment(&self, app: &str, env: &str) -> String {
+    pub(crate) fn environment(&self, app: &str, env: &str) -> String {
         format!("{}://{}/", self.base_url.scheme(), domain::name::host(env, app, &self.base_domain))
     }
 }
@@ -33,13 +33,13 @@ pub(crate) fn status_of(
     superseded_by: Option<i32>,
     links: &Links,
 ) -> Status {
-    let env = domain::name::environment(&build.branch, &app.default_branch);
+    let env = build.environment.as_str();
     let (state, description) = match release {
         Some(release) => of_release(release),
         None => of_build(build, superseded_by),
     };
     let target_url = match state {
-        State::Success => links.environment(&app.name, &env),
+        State::Success => links.environment(&app.name, env),
         State::Pending | State::Failure | State::Error | State::Stopped => {
             links.build(&app.name, build.number)
         }
@@ -52,7 +52,8 @@ fn of_build(build: &Build, superseded_by: Option<i32>) -> (State, String) {
     match build.state.0 {
         BuildState::Queued => (State::Pending, format!("build #{number} is queued")),
         BuildState::Running => (State::Pending, format!("building #{number}")),
-        BuildState::Succeeded => (State::Pending, format!("built #{number}")),
+        // A build succeeds together with its release, which goes with its environment.
+        BuildState::Succeeded => (State::Stopped, "its environment was removed".to_owned()),
         BuildState::Failed => failed(build.reason.as_deref(), &format!("build #{number} failed")),
         BuildState::Superseded => match superseded_by {
             Some(newer) => (State::Stopped, format!("superseded by #{newer}")),

@@ -15,7 +15,7 @@ use domain::job::JobKind;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::BodyExt as _;
 use sqlx::PgPool;
-use store::app::{App, Hook, NewApp};
+use store::app::{App, Forge, Hook, NewApp};
 use store::queue::Job;
 use tower::ServiceExt as _;
 
@@ -25,11 +25,13 @@ const COMMIT: &str = "7f70ee95f145f093408f6cca6ad0709e1b21782a";
 async fn app_at(db: &PgPool, forge: ForgeKind, repo_url: &str) -> (App, Hook) {
     let new = NewApp {
         name: "demo",
-        forge,
-        repo_url,
-        forge_user: Some("slip"),
-        forge_token: Some("s3cret"),
-        api_url: None,
+        forge: Some(Forge {
+            kind: forge,
+            repo_url: repo_url.to_owned(),
+            user: Some("slip".to_owned()),
+            token: Some("s3cret".to_owned()),
+            api_url: None,
+        }),
         default_branch: "main",
         dockerfile: "Dockerfile",
         port: 8080,

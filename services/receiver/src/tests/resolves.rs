@@ -5,6 +5,7 @@ use domain::job::JobKind;
 use sqlx::PgPool;
 use store::app::App;
 use store::branch::Branch;
+use store::environment::{Environment, NewEnvironment};
 use store::queue::Job;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -50,9 +51,13 @@ impl Forge {
 
 /// Queues the question what `main` is, and answers it.
 async fn ask(db: &PgPool, app: &App) -> Job {
+    ask_of(db, app, "main").await
+}
+
+async fn ask_of(db: &PgPool, app: &App, branch: &str) -> Job {
     let mut tx = db.begin().await.unwrap();
-    let main = store::branch::touch(&mut tx, app.id, "main").await.unwrap();
-    store::branch::enqueue_resolve(&mut tx, main.id).await.unwrap();
+    let branch = store::branch::touch(&mut tx, app.id, branch).await.unwrap();
+    store::branch::enqueue_resolve(&mut tx, branch.id).await.unwrap();
     tx.commit().await.unwrap();
     let job = claim(db, JobKind::Resolve).await.unwrap();
     resolve(db, &job).await.unwrap();
@@ -110,6 +115,47 @@ async fn a_branch_that_is_gone_is_recorded_and_built_when_it_is_back(db: PgPool)
     forge.has(Some(A)).await;
     ask(&db, &forge.app).await;
     assert_eq!(builds(&db).await.len(), 2);
+}
+
+/// The environment of a branch that was built before.
+async fn environment(db: &PgPool, job: &Job, name: &str) -> Environment {
+    let branch = main_of(db, job).await;
+    let namespace = format!("env-demo--{name}");
+    let new = NewEnvironment {
+        app_id: branch.app_id,
+        branch_id: branch.id,
+        name,
+        namespace: &namespace,
+        ttl_seconds: None,
+    };
+    store::environment::ensure(&mut db.acquire().await.unwrap(), &new).await.unwrap()
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_branch_that_is_gone_takes_its_environments_along_but_for_main(db: PgPool) {
+    let forge = forge(&db).await;
+    let refs = |main: &str, feature: &str| {
+        ResponseTemplate::new(200).set_body_string(format!("{feature}{A}\trefs/heads/other\n{main}"))
+    };
+    let (main, feature) = (format!("{A}\trefs/heads/main\n"), format!("{B}\trefs/heads/feature\n"));
+    forge.answers(refs(&main, &feature)).await;
+    let mut environments = Vec::new();
+    for name in ["main", "feature"] {
+        environments.push(environment(&db, &ask_of(&db, &forge.app, name).await, name).await);
+    }
+    forge.answers(refs("", "")).await;
+    for name in ["main", "feature"] {
+        ask_of(&db, &forge.app, name).await;
+    }
+    assert_eq!(builds(&db).await, [build(A, "cancelled"), build(B, "cancelled")]);
+    assert_eq!(claim(&db, JobKind::Deploy).await.unwrap().subject, environments[1].id);
+    assert!(claim(&db, JobKind::Deploy).await.is_none());
+
+    // It comes back as it was, and stays.
+    forge.answers(refs(&main, &feature)).await;
+    let job = ask_of(&db, &forge.app, "feature").await;
+    assert_eq!(builds(&db).await.last(), Some(&build(B, "queued")));
+    assert!(environment(&db, &job, "feature").await.removal_asked_at.is_none());
 }
 
 /// A worker that never rests, until `delivered` and nothing is left.

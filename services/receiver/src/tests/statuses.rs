@@ -1,6 +1,5 @@
 //! Each state of a build and its release, as the status a forge shows.
 
-use domain::forge_kind::ForgeKind;
 use domain::reason::{Reason, ReasonCode};
 use domain::state::{BuildState, ReleaseState};
 use forge::status::State;
@@ -19,11 +18,7 @@ fn app() -> App {
     App {
         id: Uuid::nil(),
         name: "demo".to_owned(),
-        forge: store::Word(ForgeKind::Gitea),
-        repo_url: String::new(),
-        forge_user: None,
-        forge_token: None,
-        api_url: None,
+        forge: None,
         default_branch: "main".to_owned(),
         dockerfile: String::new(),
         port: 8080,
@@ -40,6 +35,10 @@ fn build(state: BuildState, reason: Option<Reason>) -> Build {
         number: 7,
         branch: "staging".to_owned(),
         commit: super::COMMIT.to_owned(),
+        pusher: None,
+        environment: "staging".to_owned(),
+        no_cache: false,
+        ttl_seconds: None,
         subject: None,
         author: None,
         state: store::Word(state),
@@ -100,7 +99,7 @@ fn of_a_build() {
     let gone = Some(Reason::new(ReasonCode::BuildkitUnavailable, "BuildKit does not answer"));
     check(&build(BuildState::Queued, None), None, None, State::Pending, "build #7 is queued");
     check(&build(BuildState::Running, None), None, None, State::Pending, "building #7");
-    check(&build(BuildState::Succeeded, None), None, None, State::Pending, "built #7");
+    check(&build(BuildState::Succeeded, None), None, None, State::Stopped, "its environment was removed");
     check(&build(BuildState::Failed, step), None, None, State::Failure, "npm ci failed");
     check(&build(BuildState::Failed, gone), None, None, State::Error, "BuildKit does not answer");
     check(&build(BuildState::Superseded, None), None, Some(8), State::Stopped, "superseded by #8");

@@ -1,0 +1,471 @@
+//! Whole pushes as they are read.
+
+use std::time::Duration;
+
+use domain::reason::{Reason, ReasonCode};
+use domain::state::BuildState;
+use store::Time;
+use store::log::Step;
+use store::queue::standing::Ahead;
+use uuid::Uuid;
+
+use super::*;
+
+const PAGE: &str = " !     https://slipway.example/apps/demo/builds/12";
+const URL: &str = "       https://main--demo.apps.example/";
+const FIRST: [&str; 2] = [
+    "-----> demo build #12 of 9f3c2ab1 (branch main, environment main)",
+    "       Ctrl-C leaves it running. To come back: push the same commit again, or: slipway logs demo 12 -f",
+];
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap()
+}
+
+fn about() -> About {
+    let build = Build {
+        id: Uuid::nil(),
+        app_id: Uuid::nil(),
+        branch_id: Uuid::nil(),
+        number: 12,
+        branch: "main".to_owned(),
+        commit: "9f3c2ab1".repeat(5),
+        pusher: Some("ada".to_owned()),
+        environment: "main".to_owned(),
+        no_cache: false,
+        ttl_seconds: None,
+        subject: None,
+        author: None,
+        state: store::Word(BuildState::Queued),
+        attempt: 0,
+        reason: None,
+        superseded_by: None,
+        digest: None,
+        created_at: Time(at(0)),
+        started_at: None,
+        finished_at: None,
+    };
+    let links = Links {
+        base_url: "https://slipway.example/".parse().unwrap(),
+        base_domain: "apps.example".to_owned(),
+    };
+    About::new("demo", &build, &links)
+}
+
+/// A narrator with its clock and all that it said.
+struct Story {
+    narrator: Narrator,
+    ms: i64,
+    lines: Vec<String>,
+}
+
+impl Story {
+    fn new(is_quiet: bool) -> Story {
+        let mut narrator = Narrator::new(about(), is_quiet, at(0));
+        let lines = narrator.begin(false);
+        Story { narrator, ms: 0, lines }
+    }
+
+    fn tell(&mut self, event: Event) -> &mut Story {
+        self.lines.extend(self.narrator.tell(event, at(self.ms)));
+        self
+    }
+
+    fn all(&mut self, events: impl IntoIterator<Item = Event>) -> &mut Story {
+        for event in events {
+            self.tell(event);
+        }
+        self
+    }
+
+    /// Time goes by; the narrator is asked every second.
+    fn wait(&mut self, seconds: i64) -> &mut Story {
+        for _ in 0..seconds {
+            self.ms += 1000;
+            self.lines.extend(self.narrator.tick(at(self.ms)));
+        }
+        self
+    }
+
+    /// What was said since the last time.
+    fn said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
+    }
+
+    fn verdict(&self) -> &Verdict {
+        self.narrator.verdict().unwrap()
+    }
+
+    fn failed(&self, text: &str) {
+        assert_eq!(*self.verdict(), Verdict::Failed(text.to_owned()));
+    }
+}
+
+fn step(number: i32, name: &str, from: i64, to: Option<i64>) -> Step {
+    Step {
+        number,
+        attempt: 1,
+        name: name.to_owned(),
+        cached: false,
+        error: None,
+        started_at: Some(Time(at(from))),
+        completed_at: to.map(|ms| Time(at(ms))),
+    }
+}
+
+fn cached(number: i32, name: &str) -> [Event; 2] {
+    let step = Step { cached: true, ..step(number, name, 0, Some(0)) };
+    [Event::StepBegan(step.clone()), Event::StepEnded(step)]
+}
+
+fn line(step: i32, text: &str) -> Event {
+    Event::Line { step, text: text.to_owned() }
+}
+
+fn standing() -> Standing {
+    Standing {
+        position: 1,
+        waiting: 1,
+        running: 0,
+        ahead: Vec::new(),
+        held_by: None,
+        attempt: 0,
+        attempt_max: 4,
+        error: None,
+        pause: Duration::ZERO,
+    }
+}
+
+fn built() -> Event {
+    let image = Image {
+        repository: "registry/demo".to_owned(),
+        digest: format!("sha256:{}", "1b2c3d4e".repeat(8)),
+        size_bytes: 41_250_000,
+    };
+    Event::Built { took: Duration::from_millis(41_300), image: Some(image) }
+}
+
+fn release(is_rolling: bool) -> Event {
+    Event::Release(Release { version: 3, is_rolling, port: 8080, health_path: "/health".to_owned() })
+}
+
+fn live() -> Event {
+    Event::End(End::Live { after: Duration::from_millis(1_960), is_replaced: false })
+}
+
+/// A build with two cached steps, one internal one and one that speaks.
+fn build() -> Vec<Event> {
+    let npm = "[3/3] RUN npm ci";
+    let mut events = vec![Event::Builds, line(0, "builder: fetched 9f3c2ab1 in 12 ms")];
+    events.push(Event::StepBegan(step(1, "[internal] load build context", 0, None)));
+    events.push(Event::StepEnded(step(1, "[internal] load build context", 0, Some(1_500))));
+    events.extend(cached(2, "[1/3] FROM docker.io/library/node:22"));
+    events.extend(cached(3, "[2/3] COPY package.json ."));
+    events.extend([Event::StepBegan(step(4, npm, 0, None)), line(4, "added 12 packages"), line(4, "")]);
+    events.push(Event::StepEnded(step(4, npm, 0, Some(38_400))));
+    events
+}
+
+const BUILD: [&str; 6] = [
+    "-----> Building",
+    "       fetched 9f3c2ab1 in 12 ms",
+    "       [3/3] RUN npm ci",
+    "         added 12 packages",
+    "         ",
+    "         done in 38.4 s",
+];
+
+fn npm_failed() -> Reason {
+    Reason::new(ReasonCode::StepFailed, "step \"RUN npm ci\" failed with exit code 1")
+        .with_lines((1..=30).map(|n| format!("npm error {n}")).collect())
+}
+
+#[test]
+fn a_push_that_goes_live() {
+    let mut story = Story::new(false);
+    story.tell(Event::Waits(standing())).all(build());
+    story.all([built(), release(false), release(true), live()]);
+    let end = [
+        "-----> Built in 41.3 s; 2 of 3 steps cached",
+        "       image sha256:1b2c3d4e1b2c, 41.2 MB",
+        "-----> Release v3 to environment main",
+        "       rolling out; it is live when it answers GET /health on port 8080",
+        "-----> Live after 1.9 s",
+        URL,
+    ];
+    assert_eq!(story.said(), [&FIRST[..], &BUILD, &end].concat());
+    assert_eq!(*story.verdict(), Verdict::Ok);
+}
+
+#[test]
+fn a_step_that_fails() {
+    let mut story = Story::new(false);
+    story.all(build()).said();
+    story.tell(Event::End(End::Failed(npm_failed())));
+    let said = story.said();
+    assert_eq!(
+        said[..3],
+        [
+            " !     Build #12 failed: step \"RUN npm ci\" failed with exit code 1",
+            " !     Read the lines below, mend the step and push again.",
+            " !       npm error 11",
+        ]
+    );
+    assert_eq!(said[21..], [" !       npm error 30", PAGE], "the last twenty lines, then the page");
+    story.failed("build #12 failed: step \"RUN npm ci\" failed with exit code 1");
+}
+
+#[test]
+fn a_release_that_fails() {
+    let mut story = Story::new(false);
+    story.all([built(), release(true)]).said();
+    let reason = Reason::new(ReasonCode::OutOfMemory, "the application used more than 64 MiB of memory");
+    story.tell(Event::End(End::ReleaseFailed { version: 3, reason }));
+    assert_eq!(
+        story.said(),
+        [
+            " !     Release v3 failed: the application used more than 64 MiB of memory",
+            " !     Use less memory, or raise the environment's memory limit.",
+            PAGE,
+        ]
+    );
+    story.failed("release v3 failed: the application used more than 64 MiB of memory");
+}
+
+#[test]
+fn what_is_over_before_it_ends() {
+    let over = |end: End| {
+        let mut story = Story::new(false);
+        story.said();
+        story.tell(Event::End(end));
+        let Verdict::Failed(text) = story.verdict().clone() else { panic!("{:?}", story.verdict()) };
+        (story.said(), text)
+    };
+    let (said, verdict) = over(End::Superseded { by: Some(13) });
+    assert_eq!(
+        said,
+        [
+            " !     Build #12 was superseded by #13: this push is over",
+            " !     that one goes on: slipway logs demo 13 -f",
+        ]
+    );
+    assert_eq!(verdict, "build #12 was superseded by #13");
+    let (said, verdict) = over(End::Cancelled);
+    assert_eq!(said, [" !     Build #12 was cancelled: this push is over", PAGE]);
+    assert_eq!(verdict, "build #12 was cancelled");
+    assert_eq!(over(End::ReleaseSuperseded { version: 3, by: Some(4) }).1, "release v3 was superseded by v4");
+    assert_eq!(over(End::ReleaseSuperseded { version: 3, by: None }).1, "release v3 was superseded");
+    assert_eq!(over(End::Gone).1, "build #12 is gone");
+}
+
+#[test]
+fn a_push_that_finds_its_build_there() {
+    let mut narrator = Narrator::new(about(), false, at(0));
+    assert_eq!(
+        narrator.begin(true)[0],
+        "-----> demo build #12 of 9f3c2ab1 (branch main, environment main): it is there already; this is all of it"
+    );
+    assert_eq!(
+        already_live(&about(), false),
+        ["-----> 9f3c2ab1 of demo is live already (build #12, environment main)", URL]
+    );
+    assert_eq!(already_live(&about(), true), [URL]);
+}
+
+#[test]
+fn a_quiet_client_hears_the_end_alone() {
+    let mut story = Story::new(true);
+    story.tell(Event::Waits(Standing { position: 5, ..standing() })).all(build());
+    story.tell(Event::DatabaseAway).wait(40).all([built(), release(true)]);
+    assert!(story.said().is_empty());
+    assert_eq!(story.tell(live()).said(), [URL]);
+
+    let mut story = Story::new(true);
+    story.tell(Event::End(End::Failed(npm_failed())));
+    assert_eq!(story.said().len(), 23, "all of why it failed");
+    let mut story = Story::new(true);
+    assert!(story.tell(Event::End(End::Built)).said().is_empty());
+    assert_eq!(*story.verdict(), Verdict::Ok);
+}
+
+#[test]
+fn a_push_that_does_not_wait() {
+    let see = "       to see it: slipway logs demo 12 -f, or https://slipway.example/apps/demo/builds/12";
+    let mut story = Story::new(false);
+    story.all([built(), Event::End(End::Built)]);
+    assert_eq!(
+        story.said().last_chunk(),
+        Some(&["-----> Its release goes on by itself", see].map(str::to_owned))
+    );
+    assert_eq!(*story.verdict(), Verdict::Ok);
+    let mut story = Story::new(false);
+    story.all([Event::Waits(standing()), Event::End(End::Queued)]);
+    assert_eq!(story.said()[2..], ["-----> Build #12 goes on by itself", see]);
+    assert_eq!(*story.verdict(), Verdict::Ok);
+}
+
+#[test]
+fn a_view_that_ends_before_its_build() {
+    let mut story = Story::new(false);
+    story.all(build()).said();
+    assert_eq!(
+        story.narrator.detach(),
+        [
+            "-----> Detached: build #12 goes on",
+            "       To come back: push the same commit again, or: slipway logs demo 12 -f",
+        ]
+    );
+    story.failed("detached: build #12 goes on; push again to re-attach");
+    assert!(story.wait(60).said().is_empty(), "nothing follows the last word");
+}
+
+#[test]
+fn the_queue() {
+    let ahead = |names: &[(&str, i32)]| -> Vec<Ahead> {
+        names.iter().map(|(app, number)| Ahead { app: (*app).to_owned(), number: *number }).collect()
+    };
+    let mut story = Story::new(false);
+    story.said();
+    let far = Standing {
+        position: 6,
+        waiting: 9,
+        running: 4,
+        ahead: ahead(&[("api", 127), ("shop", 3), ("demo", 10)]),
+        held_by: Some(9),
+        ..standing()
+    };
+    story.tell(Event::Waits(far.clone()));
+    assert_eq!(
+        story.said(),
+        [
+            "-----> Queued: number 6 of 9, behind api #127, shop #3, demo #10 and 2 more",
+            "       waits for build #9 of demo: builds of one application run one at a time",
+        ]
+    );
+    for position in [5, 4] {
+        story.tell(Event::Waits(Standing {
+            position,
+            ahead: ahead(&[("shop", 3)]),
+            held_by: None,
+            ..far.clone()
+        }));
+    }
+    assert!(story.said().is_empty(), "nobody reads so fast");
+    let moved = "-----> Queued: number 4 of 9, behind shop #3 and 2 more";
+    assert_eq!(story.wait(3).said(), [moved], "where it is by now");
+    assert_eq!(story.wait(30).said(), ["       still queued: number 4 of 9 (32 s)"]);
+    story.tell(Event::Waits(Standing { running: 4, ..standing() }));
+    assert_eq!(story.wait(2).said(), ["-----> Queued: next (4 builds run)"]);
+    assert_eq!(story.wait(30).said(), ["       still waiting for a builder (1 min 4 s)"]);
+    assert_eq!(story.tell(Event::Builds).said(), ["-----> Building"]);
+}
+
+#[test]
+fn faults_of_the_platform_are_told_and_tried_again() {
+    let again = |error: &str, attempt| {
+        let (error, pause) = (Some(error.to_owned()), Duration::from_secs(2));
+        Event::Waits(Standing { attempt, error, pause, ..standing() })
+    };
+    let mut story = Story::new(false);
+    story.all(build()).said();
+    // A builder that dies says nothing.
+    story.all([again("the worker's lease ran out", 1), Event::Builds]);
+    story.tell(line(0, "builder: starting over (attempt 2 of 4)"));
+    story.tell(Event::StepBegan(Step { attempt: 2, ..step(5, "[1/3] FROM node", 0, None) }));
+    assert_eq!(
+        story.said(),
+        [
+            " !     A fault of the platform, not of the push: the worker's lease ran out",
+            "       trying again in 2.0 s (attempt 2 of 4)",
+            "       starting over (attempt 2 of 4)",
+            "-----> Attempt 2",
+            "       [1/3] FROM node",
+        ]
+    );
+    // One that lives says it in the log.
+    let said = "BuildKit did not answer; trying again in 5 s (attempt 3 of 4)";
+    story.all([line(0, said), again("BuildKit did not answer", 2)]);
+    assert_eq!(story.said(), [format!("       {said}")]);
+    story.all([Event::Builds, built()]);
+    assert_eq!(
+        story.said()[0],
+        "-----> Built in 41.3 s; 0 of 1 steps cached",
+        "those of the last attempt count"
+    );
+}
+
+#[test]
+fn a_build_that_is_handed_back_counts_its_steps_once() {
+    let mut story = Story::new(false);
+    let npm = "[2/2] RUN npm ci";
+    story.tell(Event::Builds).all(cached(1, "[1/2] FROM node")).tell(Event::StepBegan(step(2, npm, 0, None)));
+    story.all([Event::Waits(standing()), Event::Builds]).all(cached(3, "[1/2] FROM node"));
+    story.tell(Event::StepBegan(step(4, npm, 10_000, None))).said();
+    assert_eq!(story.wait(40).said(), ["       still running: RUN npm ci (20 s)"]);
+    story.all([Event::StepEnded(step(4, npm, 10_000, Some(50_000))), built()]);
+    assert_eq!(story.said()[1], "-----> Built in 41.3 s; 1 of 2 steps cached");
+}
+
+#[test]
+fn silence_is_broken_every_half_minute() {
+    let mut story = Story::new(false);
+    let long = "[web 3/7] RUN npm ci";
+    story.all([Event::Builds, Event::StepBegan(step(3, long, 0, None))]).said();
+    assert!(story.wait(29).said().is_empty());
+    assert_eq!(story.wait(1).said(), ["       still running: RUN npm ci (30 s)"]);
+    story.tell(Event::StepBegan(step(4, "[api 2/4] RUN cargo build", 30_000, None))).said();
+    assert_eq!(
+        story.wait(60).said().last().unwrap(),
+        "       still running: RUN npm ci and 1 more (1 min 30 s)"
+    );
+    story.wait(20).tell(line(3, "a line")).said();
+    assert!(story.wait(29).said().is_empty(), "a line is no silence");
+    story.tell(Event::StepEnded(step(3, long, 0, Some(100)))).tell(Event::StepEnded(step(4, long, 0, None)));
+    assert_eq!(story.wait(1).said(), ["       still building (2 min 20 s)"]);
+    story.all([built(), release(false)]).said();
+    assert_eq!(story.wait(30).said(), ["       v3 still waits for its turn to be rolled out (30 s)"]);
+    story.tell(release(true)).said();
+    let rolling = "       still rolling out v3; it is live when it answers GET /health on port 8080 (30 s)";
+    assert_eq!(story.wait(30).said(), [rolling]);
+    let away = " !     The database does not answer. The build goes on; this view of it waits.";
+    assert_eq!(story.tell(Event::DatabaseAway).said(), [away]);
+    assert_eq!(story.wait(30).said(), ["       still waiting for the database (30 s)"]);
+    assert_eq!(story.tell(Event::DatabaseBack).said(), ["       the database answers again"]);
+}
+
+#[test]
+fn steps_that_run_beside_each_other() {
+    let mut story = Story::new(false);
+    let (web, api) = ("[web 2/4] RUN npm ci", "[api 2/3] RUN cargo build");
+    story.all([
+        Event::Builds,
+        Event::StepBegan(step(1, web, 0, None)),
+        Event::StepBegan(step(2, api, 0, None)),
+    ]);
+    story.all([line(1, "a"), line(2, "b"), line(2, "c"), line(1, "d")]).said();
+    story.all([line(2, "e"), Event::StepEnded(step(1, web, 0, Some(2000)))]);
+    // BuildKit's own work is shown when it speaks.
+    story.all([Event::StepBegan(step(3, "[internal] load metadata", 0, None)), line(3, "mirror is slow")]);
+    assert_eq!(
+        story.said(),
+        [
+            "       [api 2/3] RUN cargo build (goes on)",
+            "         e",
+            "       [web 2/4] RUN npm ci: done in 2.0 s",
+            "       [internal] load metadata",
+            "         mirror is slow",
+        ]
+    );
+}
+
+#[test]
+fn a_verdict_is_one_short_line() {
+    let mut story = Story::new(false);
+    let reason =
+        Reason::new(ReasonCode::StepFailed, format!("step \"RUN x\" failed:\n{}", "long ".repeat(100)));
+    story.tell(Event::End(End::Failed(reason)));
+    let Verdict::Failed(text) = story.verdict() else { panic!() };
+    assert!(text.starts_with("build #12 failed: step \"RUN x\" failed: long long"), "{text}");
+    assert!(text.chars().count() == 200 && text.ends_with('…') && !text.contains('\n'), "{text}");
+    assert!(story.said()[2].contains(&"long ".repeat(50)), "people see more");
+}

@@ -1,0 +1,256 @@
+//! `POST /<application>.git/git-receive-pack`: reads what is pushed, decides by policy, writes the intent down and gives
+//! the pack to git. From then on a task of its own goes on, whether or not the client stays ([`super::settle`]).
+
+use std::sync::Arc;
+
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::push_options::{self, PushOptions};
+use domain::scope::Scope;
+use futures::StreamExt as _;
+use gitrepo::bare::pin_name;
+use gitwire::report::Verdict;
+use gitwire::request::{self, Update};
+use store::app::{App, NewApp};
+use store::push::Intent;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::ChildStdin;
+use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
+
+use super::auth::{self, Asker, Refusal, Target};
+use super::policy::{self, Action};
+use super::settle::{self, Push, Pushed};
+use super::{Git, child, wire};
+
+const REQUEST: &str = "application/x-git-receive-pack-request";
+const RESULT: &str = "application/x-git-receive-pack-result";
+
+pub(super) async fn receive(
+    State(git): State<Arc<Git>>,
+    Path(repository): Path<String>,
+    request: Request,
+) -> Response {
+    let answer = async {
+        let asker = auth::asker(&git, request.headers(), request.extensions()).await?;
+        let target = auth::target(&git, &repository, &asker, Scope::Push).await?;
+        check_headers(request.headers())?;
+        let pusher = match asker {
+            Asker::Client(token) => token.name,
+            Asker::Builder(_) => return Err(Refusal::new(StatusCode::FORBIDDEN, "a builder does not push")),
+        };
+        push(&git, target, pusher, request.into_body().into_data_stream()).await
+    };
+    answer.await.unwrap_or_else(IntoResponse::into_response)
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is =
+        |name: HeaderName, value: &str| headers.get(name).is_some_and(|it| it.as_bytes() == value.as_bytes());
+    if !is(header::CONTENT_TYPE, REQUEST) {
+        let text = format!("a push has content type {REQUEST}");
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) && !is(header::CONTENT_ENCODING, "identity") {
+        let text = "send the push as it is: a pack is compressed already";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    }
+    Ok(())
+}
+
+async fn push(
+    git: &Arc<Git>,
+    target: Target,
+    pusher: String,
+    mut body: BodyDataStream,
+) -> Result<Response, Refusal> {
+    let (request, rest) = read_request(git, &mut body).await?;
+    if request.updates.is_empty() {
+        // What git sends before a large push, to be asked for its password.
+        return Ok(result(Body::empty()));
+    }
+    let (mut wire, stream) = wire::open(&request.capabilities);
+    let judged = judge(&request, &target);
+    let (options, actions) = match judged {
+        Ok(judged) => judged,
+        Err(verdicts) => {
+            drain(git, &mut body).await;
+            for line in refused_lines(&verdicts) {
+                wire.say(&line).await.ok();
+            }
+            // Fits into the channel: nobody reads from it yet.
+            wire.report(&verdicts).await.ok();
+            return Ok(result(Body::from_stream(ReceiverStream::new(stream).map(Ok::<_, std::io::Error>))));
+        }
+    };
+    let app = ensure_app(git, target, &actions).await?;
+    let repository = git.repositories.repository(app.id);
+    repository.ensure()?;
+    let push = Push { git: git.clone(), app, repository, pushed: Pushed::new(actions), pusher, options };
+    let updates = push.pushed.updates();
+    if updates.is_empty() {
+        git.tasks.spawn(settle::settle(push, None, wire));
+        drain(git, &mut body).await;
+    } else {
+        let permit = git.receiving.acquire().await?;
+        let stdin = begin(push, &request, &updates, wire).await?;
+        pump(git, stdin, rest, body).await;
+        drop(permit);
+    }
+    Ok(result(Body::from_stream(ReceiverStream::new(stream).map(Ok::<_, std::io::Error>))))
+}
+
+async fn read_request(git: &Git, body: &mut BodyDataStream) -> Result<(request::Request, Vec<u8>), Refusal> {
+    let mut reader = request::Reader::new();
+    loop {
+        let Some(chunk) = body.next().await else {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "the push ended before it had begun"));
+        };
+        let chunk = chunk.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the push was cut off"))?;
+        match reader.feed(&chunk) {
+            Ok(None) => {}
+            Ok(Some(whole)) => return Ok(whole),
+            Err(error) => {
+                // A client that cannot send its push to the end never hears what was wrong with it.
+                drain(git, body).await;
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, error.to_string()));
+            }
+        }
+    }
+}
+
+fn judge(request: &request::Request, target: &Target) -> Result<(PushOptions, Vec<Action>), Vec<Verdict>> {
+    let default_branch = match target {
+        Target::App(app) => app.default_branch.as_str(),
+        Target::New(_) => "main",
+    };
+    let options = push_options::parse(&request.options).map_err(|error| {
+        let refused = |update: &Update| Verdict { name: update.name.clone(), result: Err(error.to_string()) };
+        request.updates.iter().map(refused).collect::<Vec<_>>()
+    })?;
+    Ok((options, policy::judge(request, default_branch)?))
+}
+
+/// The whole table for a push that no rule allows: git shows each ref's own reason below it.
+fn refused_lines(verdicts: &[Verdict]) -> Vec<String> {
+    if verdicts.len() < 2 {
+        return Vec::new();
+    }
+    let table = policy::table();
+    std::iter::once(" !     Nothing of this push was done. What a push does here:".to_owned())
+        .chain(table.lines().map(|line| format!("       {line}")))
+        .collect()
+}
+
+/// A first push creates the application; its branch becomes the default one.
+async fn ensure_app(git: &Git, target: Target, actions: &[Action]) -> Result<App, Refusal> {
+    let name = match target {
+        Target::App(app) => return Ok(*app),
+        Target::New(name) => name,
+    };
+    let branch = actions.iter().find_map(|action| match action {
+        Action::Build { branch, .. } => Some(branch.as_str()),
+        Action::StoreTag(_) | Action::DeleteTag(_) | Action::DeleteBranch { .. } => None,
+    });
+    let Some(branch) = branch else {
+        let text = format!("there is no application {name:?} yet: its first push has to be a branch");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, text));
+    };
+    let mut conn = git.db.acquire().await?;
+    if let Some(app) = store::app::create(&mut conn, &NewApp::pushed(&name, branch)).await? {
+        tracing::info!(app.name, "created by its first push");
+        return Ok(app);
+    }
+    drop(conn);
+    let created = store::app::by_name(&git.db, &name).await?;
+    created.filter(|app| app.forge.is_none()).ok_or_else(|| {
+        Refusal::new(StatusCode::CONFLICT, "the application was created by somebody else meanwhile")
+    })
+}
+
+/// Writes the intent down and starts git. The task that owns the child is started before the pack is sent: a client that
+/// goes away takes only this request with it.
+async fn begin(
+    push: Push,
+    request: &request::Request,
+    updates: &[Update],
+    wire: wire::Wire,
+) -> Result<ChildStdin, Refusal> {
+    let git = push.git.clone();
+    let intend = async {
+        let Some((id, branch, old, new)) = push.pushed.build() else { return anyhow::Ok(()) };
+        let intent = Intent {
+            id,
+            app_id: push.app.id,
+            branch,
+            old: old.map(|it| it.as_str()),
+            new: new.as_str(),
+            pusher: &push.pusher,
+            options: &push.options,
+        };
+        store::push::begin(&mut *git.db.acquire().await?, &intent).await
+    };
+    // Git starts while the intent is written, and hears of the push only after that.
+    let start = async { push.repository.receive_pack(git.pack_max_bytes) };
+    let (intended, child) = tokio::join!(intend, start);
+    let mut child = child?;
+    let stdin = child.stdin.take();
+    if let Err(error) = intended {
+        child.kill().await.ok();
+        return Err(error.into());
+    }
+    let mut stdin = stdin.ok_or_else(|| anyhow::anyhow!("git has no input"))?;
+    let shallow = request.shallow.clone();
+    git.tasks.spawn(settle::settle(push, Some(child), wire));
+    // A child that has died says why in its answer.
+    child::command(&mut stdin, &shallow, updates).await.ok();
+    Ok(stdin)
+}
+
+/// Sends the pack on. When git has stopped reading, the rest is read all the same: a client that cannot send its push to
+/// the end never hears what was wrong with it. A pack that is cut off ends git's input early, and git refuses it.
+async fn pump(git: &Git, stdin: ChildStdin, rest: Vec<u8>, mut body: BodyDataStream) {
+    let mut stdin = Some(stdin);
+    let mut next = Some(Ok(Bytes::from(rest)));
+    let mut size: u64 = 0;
+    while let Some(Ok(chunk)) = next {
+        size += chunk.len() as u64;
+        if let Some(input) = &mut stdin
+            && input.write_all(&chunk).await.is_err()
+        {
+            stdin = None;
+        }
+        if size > git.pack_max_bytes.saturating_mul(4) {
+            return;
+        }
+        next = body.next().await;
+    }
+}
+
+/// Reads a refused push to its end, within reason.
+async fn drain(git: &Git, body: &mut BodyDataStream) {
+    let mut size: u64 = 0;
+    while let Some(Ok(chunk)) = body.next().await {
+        size += chunk.len() as u64;
+        if size > git.pack_max_bytes {
+            return;
+        }
+    }
+}
+
+fn result(body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, RESULT),
+        (header::CACHE_CONTROL, "no-cache"),
+        // nginx would keep lines back otherwise
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, body).into_response()
+}
+
+/// The names of the pin of a push and of what git is told.
+pub(super) fn pin_update(id: Uuid, branch: &str, new: &domain::commit::Commit) -> Update {
+    Update { old: None, new: Some(new.clone()), name: pin_name(id, branch) }
+}
