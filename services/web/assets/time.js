@@ -11,12 +11,16 @@ function age(seconds) {
   return index === 0 ? whole : `${whole} ${String(Math.floor((seconds % length) / next[1])).padStart(2, "0")} ${next[0]}`;
 }
 
+function rough(seconds) {
+  return seconds >= 86400 ? age(seconds) : age(seconds).split(" ").slice(0, 2).join(" ");
+}
+
 function text(time, now) {
   const seconds = (now - Date.parse(time.dateTime)) / 1000;
   if (time.classList.contains("since")) return age(seconds);
+  if (time.classList.contains("until")) return seconds < 0 ? `in ${rough(-seconds)}` : "now";
   if (seconds < 5) return "just now";
-  const rounded = seconds >= 86400 ? age(seconds) : age(seconds).split(" ").slice(0, 2).join(" ");
-  return `${rounded} ago`;
+  return `${rough(seconds)} ago`;
 }
 
 /** @param {ParentNode} root */

@@ -3,17 +3,26 @@
 
 mod apps;
 mod builds;
+mod environments;
 mod log;
+mod tokens;
 
+use axum::extract::State;
+use axum::http::Method;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use domain::scope::Scope;
 use host::Problem;
-use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Web;
-use crate::auth::Caller;
+use crate::auth::{Caller, Rule};
+
+const DESCRIPTION: &str = "/openapi.json";
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -21,13 +30,52 @@ use crate::auth::Caller;
     version = "1",
     description = "Applications, their builds, releases and deliveries. Send a token as `Authorization: Bearer <token>`. \
                    Errors are problems (RFC 9457)."
-))]
+), modifiers(&Bearer))]
 struct Description;
+
+/// The scheme `token`, by which each operation says what scope it needs.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let about = "A token's scope is read, push or admin, each of which holds those before it. A token may be for one \
+                     application: every other is then not found, and what concerns all of them is refused.";
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build();
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What each operation asks of its caller is what its description says; the description itself needs no more than a login.
+pub(crate) fn rules() -> Vec<Rule> {
+    let rule = |method, path: &str, scope| Rule { method, path: format!("/api/v1{path}"), scope };
+    let mut rules = vec![rule(Method::GET, DESCRIPTION, Scope::Read)];
+    for (path, item) in described().into_openapi().paths.paths {
+        let operations = [
+            (Method::GET, item.get),
+            (Method::POST, item.post),
+            (Method::PUT, item.put),
+            (Method::PATCH, item.patch),
+            (Method::DELETE, item.delete),
+        ];
+        for (method, operation) in operations {
+            let scope = operation.and_then(|operation| scope(&operation));
+            rules.extend(scope.map(|scope| rule(method, &path, scope)));
+        }
+    }
+    rules
+}
+
+fn scope(operation: &Operation) -> Option<Scope> {
+    let requirement = operation.security.as_ref()?.first()?;
+    // Its fields are not public.
+    serde_json::to_value(requirement).ok()?["token"][0].as_str()?.parse().ok()
+}
 
 pub(crate) fn router() -> Router<Web> {
     let (router, description) = described().split_for_parts();
     router
-        .route("/openapi.json", get(async move || Json(description)))
+        .route(DESCRIPTION, get(async move || Json(description)))
         .fallback(async || Problem::not_found("the API has no such path; see /api/v1/openapi.json"))
 }
 
@@ -36,7 +84,8 @@ pub(crate) fn described() -> OpenApiRouter<Web> {
         .routes(routes!(whoami))
         .routes(routes!(apps::list, apps::create))
         .routes(routes!(apps::show))
-        .routes(routes!(apps::environments))
+        .routes(routes!(environments::list))
+        .routes(routes!(environments::remove))
         .routes(routes!(apps::releases))
         .routes(routes!(apps::deliveries))
         .routes(routes!(builds::list))
@@ -44,16 +93,29 @@ pub(crate) fn described() -> OpenApiRouter<Web> {
         .routes(routes!(log::lines))
         .routes(routes!(log::text))
         .routes(routes!(log::events))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
 }
 
 #[derive(serde::Serialize, utoipa::ToSchema)]
 struct Whoami {
     /// The name of the token that this request was made with.
     name: String,
+    #[schema(value_type = String)]
+    scope: Scope,
+    /// The application that it is for; nothing when it is for all.
+    app: Option<String>,
 }
 
 /// Whose token this is
-#[utoipa::path(get, path = "/whoami", responses((status = OK, body = Whoami)))]
-async fn whoami(Extension(caller): Extension<Caller>) -> Json<Whoami> {
-    Json(Whoami { name: caller.name })
+#[utoipa::path(get, path = "/whoami", security(("token" = ["read"])), responses((status = OK, body = Whoami)))]
+async fn whoami(
+    State(web): State<Web>,
+    Extension(Caller(token)): Extension<Caller>,
+) -> Result<Json<Whoami>, Problem> {
+    let app = match token.app_id {
+        Some(id) => store::app::get(&web.db, id).await?.map(|app| app.name),
+        None => None,
+    };
+    Ok(Json(Whoami { name: token.name, scope: token.scope.0, app }))
 }

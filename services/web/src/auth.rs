@@ -1,31 +1,33 @@
-//! Who may pass: a token as bearer for programs, a session cookie for browsers.
+//! Who may pass, and where: a token as bearer for programs, a session cookie for browsers.
 
 mod cookie;
-mod failures;
 mod origin;
+mod rules;
 
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::RequestExt as _;
+use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use domain::scope::Scope;
 use host::Problem;
+use host::failures::{WINDOW, client_of};
 use rand::RngCore as _;
 use store::token::Token;
 
 use crate::Web;
+use crate::pages::Unshown;
 
 pub(crate) use cookie::{clear, sessions, set};
-use failures::WINDOW;
-pub(crate) use failures::{Failures, client_of};
 pub(crate) use origin::is_ours;
+pub(crate) use rules::Rule;
+use rules::{is_of_app, scope_of};
 
 /// Whose request this is; an extension of every request behind the login.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) name: String,
-}
+pub(crate) struct Caller(pub(crate) Token);
 
 /// 256 random bits as hex: session cookies and hook secrets.
 pub(crate) fn random_hex() -> String {
@@ -37,15 +39,61 @@ pub(crate) fn random_hex() -> String {
 /// Lets a request pass whose token or session is known; a session only from our own pages when it changes something.
 pub(crate) async fn require(State(web): State<Web>, mut request: Request, next: Next) -> Response {
     match identify(&web, request.method(), request.headers()).await {
-        Ok(Some(token)) => {
-            request.extensions_mut().insert(Caller { name: token.name });
-            next.run(request).await
-        }
+        Ok(Some(token)) => match admit(&web, &token, &mut request).await {
+            Ok(()) => {
+                request.extensions_mut().insert(Caller(token));
+                next.run(request).await
+            }
+            Err(problem) if is_api(&request) => problem.into_response(),
+            Err(problem) => Unshown::from(problem).into_response(),
+        },
         Ok(None) if bearer(request.headers()).is_some() => refuse_token(&web, &request),
-        Ok(None) if request.uri().path().starts_with("/api/") => unauthorized("this request has no token"),
+        Ok(None) if is_api(&request) => unauthorized("this request has no token"),
         Ok(None) => Redirect::to(&login_url(request.uri(), request.method())).into_response(),
         Err(problem) => problem.into_response(),
     }
+}
+
+fn is_api(request: &Request) -> bool {
+    request.uri().path().starts_with("/api/")
+}
+
+/// Holds the token against what its route asks for. The application in the path becomes an extension of the request:
+/// no handler gets one that its caller may not see, and one that is hidden is answered like one that is not there.
+async fn admit(web: &Web, token: &Token, request: &mut Request) -> Result<(), Problem> {
+    let Some(path) = request.extensions().get::<MatchedPath>().cloned() else {
+        // No route: the fallback says so.
+        return Ok(());
+    };
+    let scope = scope_of(request.method(), path.as_str()).ok_or_else(|| {
+        Problem::client(StatusCode::METHOD_NOT_ALLOWED, "what is at this path cannot be used in this way")
+    })?;
+    if !is_of_app(path.as_str()) {
+        // Everybody may read what is of no single application: it shows only what they may see.
+        let is_allowed = scope == Scope::Read || token.allows(None, scope);
+        return if is_allowed { Ok(()) } else { Err(forbidden(token, scope)) };
+    }
+    let params = request.extract_parts::<RawPathParams>().await;
+    let params = params.map_err(|error| Problem::client(error.status(), error.body_text()))?;
+    let name = params.iter().find(|(key, _)| *key == "app").map(|(_, name)| name).unwrap_or_default();
+    let app = store::app::by_name(&web.db, name).await?;
+    let app = app.filter(|app| token.allows(Some(app.id), Scope::Read));
+    let app = app.ok_or_else(|| Problem::not_found(format!("there is no application called {name:?}")))?;
+    if !token.allows(Some(app.id), scope) {
+        return Err(forbidden(token, scope));
+    }
+    request.extensions_mut().insert(app);
+    Ok(())
+}
+
+fn forbidden(token: &Token, scope: Scope) -> Problem {
+    let has = token.scope.0;
+    let detail = if has < scope {
+        format!("this needs a token of scope {scope}; {:?} is of scope {has}", token.name)
+    } else {
+        format!("this needs a token for all applications; {:?} is for one", token.name)
+    };
+    Problem::client(StatusCode::FORBIDDEN, detail)
 }
 
 async fn identify(web: &Web, method: &Method, headers: &HeaderMap) -> Result<Option<Token>, Problem> {

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use futures::{Stream, stream};
 use store::app::App;
 use store::build::Build;
+use store::rings::Waiter;
 
-use crate::live::Waiter;
 use crate::view::{self, Line, Step};
 use crate::{Web, load};
 

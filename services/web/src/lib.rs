@@ -4,13 +4,14 @@ mod api;
 mod assets;
 mod auth;
 mod create;
+mod environments;
 mod follow;
 mod links;
-mod live;
 mod load;
 mod pages;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod view;
 
 use std::net::SocketAddr;
@@ -19,8 +20,10 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::middleware;
 use axum::routing::get;
+use host::failures::Failures;
 use host::site::Site;
 use sqlx::PgPool;
+use store::rings::{self, Rings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -42,9 +45,9 @@ pub struct Args {
 pub struct Web {
     db: PgPool,
     links: Links,
-    rings: live::Rings,
-    failed_logins: auth::Failures,
-    failed_tokens: auth::Failures,
+    rings: Rings,
+    failed_logins: Failures,
+    failed_tokens: Failures,
     shutdown: CancellationToken,
 }
 
@@ -55,9 +58,9 @@ impl Web {
         Web {
             db,
             links,
-            rings: live::Rings::new(),
-            failed_logins: auth::Failures::default(),
-            failed_tokens: auth::Failures::default(),
+            rings: Rings::new(),
+            failed_logins: Failures::default(),
+            failed_tokens: Failures::default(),
             shutdown,
         }
     }
@@ -67,7 +70,7 @@ impl Web {
 pub async fn run(args: Args, site: Site, db: PgPool, shutdown: CancellationToken) -> Result<()> {
     let web = Web::new(db, &site, &args.hooks_url, shutdown.clone());
     let mut tasks = JoinSet::new();
-    tasks.spawn(live::listen(web.clone()));
+    tasks.spawn(rings::listen(web.db.clone(), web.rings.clone(), shutdown.clone()));
     tasks.spawn(host::http::serve(router(web), args.web_addr, shutdown.clone()));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {

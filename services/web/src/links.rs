@@ -45,6 +45,11 @@ impl Links {
         format!("{}://{}", self.scheme, domain::name::host(env, app, &self.base_domain))
     }
 
+    /// Where git pushes an application that has no forge.
+    pub(crate) fn remote(&self, app: &str) -> String {
+        format!("{}/{app}.git", self.origin)
+    }
+
     pub(crate) fn hook(&self, id: Uuid) -> String {
         format!("{}/hooks/{id}", self.hooks)
     }
@@ -59,6 +64,7 @@ mod tests {
         let base: Url = "https://slipway.example/".parse().unwrap();
         let links = Links::new(&base, "apps.example:8443", "");
         assert_eq!(links.build("demo", 7), "https://slipway.example/apps/demo/builds/7");
+        assert_eq!(links.remote("demo"), "https://slipway.example/demo.git");
         assert_eq!(links.environment("main", "demo"), "https://main--demo.apps.example:8443");
         assert!(links.hook(Uuid::nil()).starts_with("https://slipway.example/hooks/0000"));
         let inside = Links::new(&base, "apps.example", "http://10.96.0.80/");

@@ -7,17 +7,12 @@ use host::Problem;
 use store::app::App;
 use store::build::Build;
 
-use crate::Web;
-use crate::view;
+use crate::auth::Caller;
+use crate::{Web, view};
 
 /// Reads of one request that run at a time; the pool is shared with all other requests.
 const AT_ONCE: usize = 4;
 const DELIVERIES: i64 = 100;
-
-pub(crate) async fn app(web: &Web, name: &str) -> Result<App, Problem> {
-    let app = store::app::by_name(&web.db, name).await?;
-    app.ok_or_else(|| Problem::not_found(format!("there is no application called {name:?}")))
-}
 
 /// A build by the number in its URL.
 pub(crate) async fn build(web: &Web, app: &App, number: &str) -> Result<Build, Problem> {
@@ -34,8 +29,12 @@ async fn all<T>(reads: Vec<impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
     stream::iter(reads).buffered(AT_ONCE).try_collect().await
 }
 
-pub(crate) async fn apps(web: &Web) -> Result<Vec<view::App>> {
-    let rows = store::app::list(&web.db).await?;
+/// All that the caller may see.
+pub(crate) async fn apps(web: &Web, Caller(token): &Caller) -> Result<Vec<view::App>> {
+    let rows = match token.app_id {
+        Some(id) => store::app::get(&web.db, id).await?.into_iter().collect(),
+        None => store::app::list(&web.db).await?,
+    };
     all(rows.iter().map(|row| app_view(web, row)).collect()).await
 }
 
@@ -105,6 +104,8 @@ async fn environment(
         branch: branch.map(|branch| branch.name).unwrap_or_default(),
         namespace: row.namespace.clone(),
         url: web.links.environment(&row.name, &app.name),
+        expires_at: row.expires_at,
+        removal_asked_at: row.removal_asked_at,
         live,
         newest,
     })
@@ -130,4 +131,9 @@ pub(crate) async fn releases(web: &Web, app: &App, limit: i64) -> Result<Vec<vie
 pub(crate) async fn deliveries(web: &Web, app: &App) -> Result<Vec<view::Delivery>> {
     let rows = store::delivery::list(&web.db, app.id, DELIVERIES).await?;
     Ok(rows.into_iter().map(view::Delivery::from).collect())
+}
+
+pub(crate) async fn tokens(web: &Web) -> Result<Vec<view::Token>> {
+    let rows = store::token::list(&web.db).await?;
+    Ok(rows.into_iter().map(view::Token::from).collect())
 }

@@ -5,31 +5,48 @@ mod build;
 mod create;
 mod home;
 pub(crate) mod login;
+mod tokens;
 
 use askama::Template;
 use axum::Router;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use domain::scope::Scope;
 use host::Problem;
 
 use crate::Web;
+use crate::auth::Rule;
 
-/// Every page behind the login.
-pub(crate) fn routes() -> [(&'static str, MethodRouter<Web>); 7] {
+/// Every page and form behind the login, with the scope that it needs.
+fn routes() -> [(Method, &'static str, Scope, MethodRouter<Web>); 12] {
     [
-        ("/", get(home::home)),
-        ("/apps/new", get(create::form).post(create::send)),
-        ("/apps/{app}", get(app::app)),
-        ("/apps/{app}/deliveries", get(app::deliveries)),
-        ("/apps/{app}/builds/{number}", get(build::build)),
-        ("/apps/{app}/builds/{number}/summary", get(build::summary)),
-        ("/logout", post(login::logout)),
+        (Method::GET, "/", Scope::Read, get(home::home)),
+        (Method::GET, "/apps/new", Scope::Push, get(create::form)),
+        (Method::POST, "/apps/new", Scope::Push, post(create::send)),
+        (Method::GET, "/apps/{app}", Scope::Read, get(app::app)),
+        (Method::GET, "/apps/{app}/deliveries", Scope::Read, get(app::deliveries)),
+        (Method::GET, "/apps/{app}/builds/{number}", Scope::Read, get(build::build)),
+        (Method::GET, "/apps/{app}/builds/{number}/summary", Scope::Read, get(build::summary)),
+        (Method::POST, "/apps/{app}/environments/{env}/remove", Scope::Push, post(app::remove_environment)),
+        (Method::POST, "/logout", Scope::Read, post(login::logout)),
+        (Method::GET, "/tokens", Scope::Admin, get(tokens::tokens)),
+        (Method::POST, "/tokens", Scope::Admin, post(tokens::create)),
+        (Method::POST, "/tokens/{id}/revoke", Scope::Admin, post(tokens::revoke)),
     ]
 }
 
+pub(crate) fn rules() -> Vec<Rule> {
+    let rule = |(method, path, scope, _): (Method, &str, Scope, MethodRouter<Web>)| Rule {
+        method,
+        path: path.to_owned(),
+        scope,
+    };
+    routes().into_iter().map(rule).collect()
+}
+
 pub(crate) fn router() -> Router<Web> {
-    routes().into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method))
+    routes().into_iter().fold(Router::new(), |router, (_, path, _, handler)| router.route(path, handler))
 }
 
 type Page = Result<Html<String>, Unshown>;

@@ -3,21 +3,24 @@
 mod access;
 mod builds;
 mod creating;
+mod environments;
 mod following;
+mod rights;
+mod tokens;
 
 use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use domain::forge_kind::ForgeKind;
 use domain::job::JobKind;
 use host::site::Site;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use store::app::{App, NewApp};
+use store::app::{App, Forge, NewApp};
 use store::build::Build;
 use store::log::{Lines, StepUpdate};
 use store::queue::{Job, Outcome};
@@ -93,11 +96,13 @@ fn wanted() -> Value {
 async fn demo(db: &PgPool) -> App {
     let new = NewApp {
         name: "demo",
-        forge: ForgeKind::Gitea,
-        repo_url: "http://forge.example/slip/demo.git",
-        forge_user: None,
-        forge_token: Some(FORGE_TOKEN),
-        api_url: None,
+        forge: Some(Forge {
+            kind: ForgeKind::Gitea,
+            repo_url: "http://forge.example/slip/demo.git".to_owned(),
+            user: None,
+            token: Some(FORGE_TOKEN.to_owned()),
+            api_url: None,
+        }),
         default_branch: "main",
         dockerfile: "Dockerfile",
         port: 8080,
@@ -143,8 +148,14 @@ async fn released(db: &PgPool, app: &App, build: &Build, job: &Job) -> store::re
     let mut tx = db.begin().await.unwrap();
     store::queue::finish(&mut tx, job, Outcome::Done).await.unwrap();
     assert!(store::build::succeed(&mut tx, build.id, "sha256:1").await.unwrap());
-    let env =
-        store::environment::ensure(&mut tx, app.id, build.branch_id, "main", "env-demo--main").await.unwrap();
+    let env = store::environment::NewEnvironment {
+        app_id: app.id,
+        branch_id: build.branch_id,
+        name: "main",
+        namespace: "env-demo--main",
+        ttl_seconds: None,
+    };
+    let env = store::environment::ensure(&mut tx, &env).await.unwrap();
     let new =
         NewRelease { build_id: build.id, image: "registry/demo@sha256:1", port: 8080, health_path: "/" };
     let release = store::release::create(&mut tx, &env, &new).await.unwrap();

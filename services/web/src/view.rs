@@ -9,6 +9,7 @@ mod release;
 mod status;
 mod step;
 pub(crate) mod text;
+mod token;
 
 pub(crate) use app::{App, Environment};
 pub(crate) use build::{Build, Placed};
@@ -18,6 +19,7 @@ pub(crate) use reason::Reason;
 pub(crate) use release::Release;
 pub(crate) use status::Status;
 pub(crate) use step::{Bar, Step, bars};
+pub(crate) use token::Token;
 
 use store::Time;
 

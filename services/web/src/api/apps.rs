@@ -1,12 +1,14 @@
-//! Applications, and what hangs on one: environments, releases, deliveries.
+//! Applications, and what hangs on one: releases, deliveries.
 
-use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use host::Problem;
+use store::app::App;
 
+use crate::auth::Caller;
 use crate::create::{self, FieldError, NewHook, Wanted};
 use crate::{Web, load, view};
 
@@ -18,21 +20,27 @@ pub(super) struct Apps {
     apps: Vec<view::App>,
 }
 
-/// All applications
-#[utoipa::path(get, path = "/apps", responses((status = OK, body = Apps)))]
-pub(super) async fn list(State(web): State<Web>) -> Result<Json<Apps>, Problem> {
-    Ok(Json(Apps { apps: load::apps(&web).await? }))
+/// All applications that the token may see
+#[utoipa::path(get, path = "/apps", security(("token" = ["read"])), responses((status = OK, body = Apps)))]
+pub(super) async fn list(
+    State(web): State<Web>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Apps>, Problem> {
+    Ok(Json(Apps { apps: load::apps(&web, &caller).await? }))
 }
 
-/// The application with its hook, whose secret is shown only here.
+/// The application, and how commits get here: a hook, whose secret is shown only here, or a remote to push to.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 pub(super) struct Created {
     app: view::App,
-    hook: NewHook,
+    /// For the forge.
+    hook: Option<NewHook>,
+    /// For git, when there is no forge.
+    remote: Option<String>,
 }
 
 /// Create an application
-#[utoipa::path(post, path = "/apps", request_body = Wanted, responses(
+#[utoipa::path(post, path = "/apps", security(("token" = ["push"])), request_body = Wanted, responses(
     (status = CREATED, body = Created),
     (status = CONFLICT, description = "the name is taken"),
     (status = UNPROCESSABLE_ENTITY, description = "`errors` names each wrong field"),
@@ -51,11 +59,12 @@ pub(super) async fn create(State(web): State<Web>, body: Bytes) -> Result<Respon
     };
     let app = load::app_view(&web, &app).await?;
     let location = [(header::LOCATION, format!("/api/v1/apps/{}", app.name))];
-    Ok((StatusCode::CREATED, location, Json(Created { app, hook })).into_response())
+    Ok((StatusCode::CREATED, location, Json(Created { remote: app.remote.clone(), app, hook }))
+        .into_response())
 }
 
 /// A problem with one entry per wrong field.
-fn invalid(errors: &[FieldError]) -> Response {
+pub(super) fn invalid(errors: &[FieldError]) -> Response {
     let all: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.detail)).collect();
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     let problem = serde_json::json!({
@@ -69,33 +78,15 @@ fn invalid(errors: &[FieldError]) -> Response {
 }
 
 /// One application
-#[utoipa::path(get, path = "/apps/{app}", params(("app" = String, Path)), responses(
+#[utoipa::path(get, path = "/apps/{app}", security(("token" = ["read"])), params(("app" = String, Path)), responses(
     (status = OK, body = view::App),
     (status = NOT_FOUND, description = "there is no such application"),
 ))]
 pub(super) async fn show(
     State(web): State<Web>,
-    Path(name): Path<String>,
+    Extension(app): Extension<App>,
 ) -> Result<Json<view::App>, Problem> {
-    let app = load::app(&web, &name).await?;
     Ok(Json(load::app_view(&web, &app).await?))
-}
-
-#[derive(serde::Serialize, utoipa::ToSchema)]
-pub(super) struct Environments {
-    environments: Vec<view::Environment>,
-}
-
-/// Its environments, with the release that serves and the newest one
-#[utoipa::path(get, path = "/apps/{app}/environments", params(("app" = String, Path)), responses(
-    (status = OK, body = Environments),
-))]
-pub(super) async fn environments(
-    State(web): State<Web>,
-    Path(name): Path<String>,
-) -> Result<Json<Environments>, Problem> {
-    let app = load::app(&web, &name).await?;
-    Ok(Json(Environments { environments: load::environments(&web, &app).await? }))
 }
 
 #[derive(serde::Deserialize, utoipa::IntoParams)]
@@ -110,15 +101,14 @@ pub(super) struct Releases {
 }
 
 /// The newest releases of all its environments
-#[utoipa::path(get, path = "/apps/{app}/releases", params(("app" = String, Path), Newest), responses(
+#[utoipa::path(get, path = "/apps/{app}/releases", security(("token" = ["read"])), params(("app" = String, Path), Newest), responses(
     (status = OK, body = Releases),
 ))]
 pub(super) async fn releases(
     State(web): State<Web>,
-    Path(name): Path<String>,
+    Extension(app): Extension<App>,
     Query(newest): Query<Newest>,
 ) -> Result<Json<Releases>, Problem> {
-    let app = load::app(&web, &name).await?;
     let limit = newest.limit.unwrap_or(RELEASES).clamp(1, RELEASES_MAX);
     Ok(Json(Releases { releases: load::releases(&web, &app, limit).await? }))
 }
@@ -129,13 +119,12 @@ pub(super) struct Deliveries {
 }
 
 /// The newest webhook deliveries and what was made of each
-#[utoipa::path(get, path = "/apps/{app}/deliveries", params(("app" = String, Path)), responses(
+#[utoipa::path(get, path = "/apps/{app}/deliveries", security(("token" = ["read"])), params(("app" = String, Path)), responses(
     (status = OK, body = Deliveries),
 ))]
 pub(super) async fn deliveries(
     State(web): State<Web>,
-    Path(name): Path<String>,
+    Extension(app): Extension<App>,
 ) -> Result<Json<Deliveries>, Problem> {
-    let app = load::app(&web, &name).await?;
     Ok(Json(Deliveries { deliveries: load::deliveries(&web, &app).await? }))
 }

@@ -1,8 +1,9 @@
 //! The build history, and one build with its steps.
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
 use host::Problem;
+use store::app::App;
 
 use crate::{Web, load, view};
 
@@ -25,15 +26,14 @@ pub(super) struct Builds {
 }
 
 /// Its builds, newest first
-#[utoipa::path(get, path = "/apps/{app}/builds", params(("app" = String, Path), Older), responses(
+#[utoipa::path(get, path = "/apps/{app}/builds", security(("token" = ["read"])), params(("app" = String, Path), Older), responses(
     (status = OK, body = Builds),
 ))]
 pub(super) async fn list(
     State(web): State<Web>,
-    Path(name): Path<String>,
+    Extension(app): Extension<App>,
     Query(older): Query<Older>,
 ) -> Result<Json<Builds>, Problem> {
-    let app = load::app(&web, &name).await?;
     let limit = older.limit.unwrap_or(BUILDS).clamp(1, BUILDS_MAX);
     let builds = load::builds(&web, &app, older.before, limit).await?;
     // The first build is number 1.
@@ -51,14 +51,14 @@ pub(super) struct Detail {
 }
 
 /// One build with its steps
-#[utoipa::path(get, path = "/apps/{app}/builds/{number}",
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}", security(("token" = ["read"])),
     params(("app" = String, Path), ("number" = i32, Path)),
     responses((status = OK, body = Detail), (status = NOT_FOUND, description = "there is no such build")))]
 pub(super) async fn show(
     State(web): State<Web>,
-    Path((name, number)): Path<(String, String)>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
 ) -> Result<Json<Detail>, Problem> {
-    let app = load::app(&web, &name).await?;
     let row = load::build(&web, &app, &number).await?;
     Ok(Json(Detail {
         build: load::build_view(&web, &app, &row).await?,

@@ -3,14 +3,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures::{StreamExt as _, stream};
 use host::Problem;
+use store::app::App;
 
 use crate::follow::{Change, Until, follow};
 use crate::{Web, load, view};
@@ -42,14 +43,14 @@ pub(super) struct Lines {
 }
 
 /// Lines of its log
-#[utoipa::path(get, path = "/apps/{app}/builds/{number}/log",
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}/log", security(("token" = ["read"])),
     params(("app" = String, Path), ("number" = i32, Path), Range), responses((status = OK, body = Lines)))]
 pub(super) async fn lines(
     State(web): State<Web>,
-    Path((name, number)): Path<(String, String)>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
     Query(range): Query<Range>,
 ) -> Result<Json<Lines>, Problem> {
-    let app = load::app(&web, &name).await?;
     let build = load::build(&web, &app, &number).await?;
     let limit = range.limit.unwrap_or(LINES).clamp(1, LINES_MAX);
     let lines = load::lines(&web, &build, range.from, limit).await?;
@@ -58,14 +59,14 @@ pub(super) async fn lines(
 }
 
 /// Its whole log as text; goes on while the build runs
-#[utoipa::path(get, path = "/apps/{app}/builds/{number}/log.txt",
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}/log.txt", security(("token" = ["read"])),
     params(("app" = String, Path), ("number" = i32, Path)),
     responses((status = OK, content_type = "text/plain", body = String)))]
 pub(super) async fn text(
     State(web): State<Web>,
-    Path((name, number)): Path<(String, String)>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let app = load::app(&web, &name).await?;
     let build = load::build(&web, &app, &number).await?;
     let texts = follow(web, app, build, 0, Until::Built).map(|batch| Ok::<_, Infallible>(text_of(&batch)));
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), UNBUFFERED];
@@ -87,16 +88,16 @@ fn text_of(batch: &[Change]) -> String {
 ///
 /// `line`, `step` and `state` carry a line, a step and the build; `end` carries the build after everything else.
 /// The id of a line is the number to go on from: a client that lost the connection sends it as `Last-Event-ID`.
-#[utoipa::path(get, path = "/apps/{app}/builds/{number}/events",
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}/events", security(("token" = ["read"])),
     params(("app" = String, Path), ("number" = i32, Path), Range),
     responses((status = OK, content_type = "text/event-stream", body = String)))]
 pub(super) async fn events(
     State(web): State<Web>,
-    Path((name, number)): Path<(String, String)>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
     Query(range): Query<Range>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let app = load::app(&web, &name).await?;
     let build = load::build(&web, &app, &number).await?;
     let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let changes = follow(web, app, build, resumed.unwrap_or(range.from), Until::Settled);

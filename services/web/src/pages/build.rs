@@ -1,9 +1,11 @@
 //! One build: how it stands, why it failed, its steps on a time axis, and a stretch of its log.
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
 use store::Time;
+use store::app::App;
 
 use super::{Page, page};
 use crate::view::{self, Bar, text};
@@ -57,10 +59,9 @@ impl BuildPage {
 
 async fn load_summary(
     web: &Web,
-    name: &str,
+    app: App,
     number: &str,
 ) -> Result<(store::build::Build, Summary), super::Unshown> {
-    let app = load::app(web, name).await?;
     let row = load::build(web, &app, number).await?;
     let build = load::build_view(web, &app, &row).await?;
     let steps = load::steps(web, &row).await?;
@@ -73,8 +74,12 @@ async fn load_summary(
     Ok((row, Summary { app: app.name, build, steps, serving }))
 }
 
-pub(super) async fn summary(State(web): State<Web>, Path((name, number)): Path<(String, String)>) -> Page {
-    page(&load_summary(&web, &name, &number).await?.1)
+pub(super) async fn summary(
+    State(web): State<Web>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
+) -> Page {
+    page(&load_summary(&web, app, &number).await?.1)
 }
 
 #[derive(serde::Deserialize)]
@@ -85,10 +90,11 @@ pub(super) struct Stretch {
 /// Without `from` the last lines: they are what is asked for while it runs, and where it failed.
 pub(super) async fn build(
     State(web): State<Web>,
-    Path((name, number)): Path<(String, String)>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
     Query(stretch): Query<Stretch>,
 ) -> Page {
-    let (row, summary) = load_summary(&web, &name, &number).await?;
+    let (row, summary) = load_summary(&web, app, &number).await?;
     let line_count = store::log::line_count(&web.db, row.id).await?;
     let from = stretch.from.unwrap_or(line_count - LINES).max(0);
     let lines = load::lines(&web, &row, from, usize::try_from(LINES).unwrap_or_default()).await?;

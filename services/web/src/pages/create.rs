@@ -1,4 +1,4 @@
-//! The form that creates an application, and the one look at its hook's secret.
+//! The form that creates an application, and what to do next: the hook, whose secret is shown once, or the first push.
 
 use askama::Template;
 use axum::Form;
@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use domain::forge_kind::ForgeKind;
 
 use super::{Page, Unshown, page};
-use crate::Web;
 use crate::create::{self, FieldError, NewHook, Wanted};
+use crate::{Web, load, view};
 
 /// The form as it was filled in. Everything is text, so that what is wrong can be shown again.
 #[derive(Default, serde::Deserialize)]
@@ -31,8 +31,8 @@ impl From<&Filled> for Wanted {
         let port = filled.port.trim();
         Wanted {
             name: filled.name.trim().to_owned(),
-            forge: filled.forge.clone(),
-            repo_url: filled.repo_url.clone(),
+            forge: Some(filled.forge.clone()),
+            repo_url: Some(filled.repo_url.clone()),
             forge_user: Some(filled.forge_user.clone()),
             forge_token: Some(filled.forge_token.clone()),
             api_url: None,
@@ -70,9 +70,8 @@ pub(super) async fn form() -> Page {
 #[derive(Template)]
 #[template(path = "created.html")]
 struct CreatedPage {
-    app: String,
-    forge: ForgeKind,
-    hook: NewHook,
+    app: view::App,
+    hook: Option<NewHook>,
 }
 
 pub(super) async fn send(State(web): State<Web>, Form(filled): Form<Filled>) -> Result<Response, Unshown> {
@@ -83,7 +82,8 @@ pub(super) async fn send(State(web): State<Web>, Form(filled): Form<Filled>) -> 
     };
     match create::create(&web, &new).await? {
         Some((app, hook)) => {
-            let created = page(&CreatedPage { app: app.name, forge: app.forge.0, hook })?;
+            let app = load::app_view(&web, &app).await?;
+            let created = page(&CreatedPage { app, hook })?;
             Ok((StatusCode::CREATED, created).into_response())
         }
         None => {

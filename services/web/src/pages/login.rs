@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Form, RequestExt as _, Router};
 use host::Problem;
+use host::failures::client_of;
 
 use super::{Page, Unshown, page};
 use crate::{Web, auth};
@@ -69,7 +70,7 @@ fn client(web: &Web, headers: &HeaderMap, extensions: &Extensions) -> Result<std
     if !auth::is_ours(headers, web.links.origin()) {
         return Err(Problem::client(StatusCode::FORBIDDEN, "this form was sent from another site").into());
     }
-    let client = auth::client_of(headers, extensions);
+    let client = client_of(headers, extensions);
     if web.failed_logins.is_blocked(client, Instant::now()) {
         let detail = "too many failed logins from your address; wait a minute";
         return Err(Problem::client(StatusCode::TOO_MANY_REQUESTS, detail).into());

@@ -3,20 +3,28 @@
 use super::*;
 use crate::{api, pages};
 
-/// Every route there is, with a name in the place of each parameter.
-fn routes() -> Vec<(&'static str, String)> {
-    let fill = |path: &str| path.replace("{app}", "demo").replace("{number}", "1");
-    let description = api::described().into_openapi();
-    let mut routes: Vec<_> = pages::routes().iter().map(|(path, _)| ("GET", fill(path))).collect();
-    routes.extend([("POST", "/apps/new".to_owned()), ("POST", "/logout".to_owned())]);
-    for (path, item) in &description.paths.paths {
-        routes.extend(item.get.as_ref().map(|_| ("GET", fill(&format!("/api/v1{path}")))));
-        routes.extend(item.post.as_ref().map(|_| ("POST", fill(&format!("/api/v1{path}")))));
+/// Every page, and every operation that the API describes, with or without a rule.
+pub(super) fn routes() -> Vec<(Method, String)> {
+    let mut routes: Vec<_> = pages::rules().into_iter().map(|rule| (rule.method, rule.path)).collect();
+    routes.push((Method::GET, "/api/v1/openapi.json".to_owned()));
+    for (path, item) in api::described().into_openapi().paths.paths {
+        let operations = serde_json::to_value(&item).unwrap();
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            if operations.get(method.as_str().to_lowercase()).is_some() {
+                routes.push((method, format!("/api/v1{path}")));
+            }
+        }
     }
+    assert!(routes.len() > 25, "{routes:?}");
     routes
-        .extend(["/nothing", "/api/v1/nothing", "/api/v1/openapi.json"].map(|path| ("GET", path.to_owned())));
-    assert!(routes.len() > 20, "{routes:?}");
-    routes
+}
+
+/// With a value in the place of each parameter.
+pub(super) fn fill(path: &str, app: &str, id: &str) -> String {
+    let path =
+        path.replace("{app}", app).replace("{number}", "1").replace("{env}", "main").replace("{id}", id);
+    assert!(!path.contains('{'), "say here what stands for the parameter of {path}");
+    path
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -24,7 +32,10 @@ async fn every_route_needs_a_login(db: PgPool) {
     let web = web(&db).await;
     let app = demo(&db).await;
     pushed(&db, &app, 'a').await;
-    for (method, path) in routes() {
+    let nothing = ["/nothing", "/api/v1/nothing"].map(|path| (Method::GET, path.to_owned()));
+    for (method, path) in routes().into_iter().chain(nothing) {
+        let (method, path) = (method.as_str(), fill(&path, "demo", "bootstrap admin"));
+        let path = path.replace(' ', "%20");
         let bare = request(method, &path).body(Body::empty()).unwrap();
         let (status, headers, body) = send(&web, bare).await;
         if path.starts_with("/api/") {
@@ -43,6 +54,19 @@ async fn every_route_needs_a_login(db: PgPool) {
             matches!(status, StatusCode::UNAUTHORIZED | StatusCode::SEE_OTHER),
             "{method} {path}: {status}"
         );
+    }
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn the_api_describes_itself(db: PgPool) {
+    let web = web(&db).await;
+    let description = get_json(&web, "/api/v1/openapi.json").await;
+    assert_eq!(description["paths"]["/tokens"]["post"]["security"], json!([{"token": ["admin"]}]));
+    assert_eq!(description["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    // Two types of one name would be described as one.
+    for (body, field) in [("Wanted", "repo_url"), ("WantedToken", "expires"), ("CreatedToken", "secret")] {
+        let fields = &description["components"]["schemas"][body]["properties"];
+        assert!(fields[field].is_object(), "{body}: {fields}");
     }
 }
 
@@ -78,7 +102,7 @@ async fn a_browser_logs_in_and_out(db: PgPool) {
     assert_eq!(send(&web, with_cookie("GET", "/", "none")).await.0, StatusCode::OK);
     // An application on a subdomain is the same site and gets the cookie sent.
     for from in ["same-site", "cross-site"] {
-        for path in ["/apps/new", "/logout", "/api/v1/apps"] {
+        for path in ["/apps/new", "/logout", "/tokens", "/api/v1/apps", "/api/v1/tokens"] {
             assert_eq!(
                 send(&web, with_cookie("POST", path, from)).await.0,
                 StatusCode::FORBIDDEN,

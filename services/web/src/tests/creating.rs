@@ -29,6 +29,37 @@ async fn an_application_is_created_once(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn an_application_without_a_forge_is_pushed_here(db: PgPool) {
+    let web = web(&db).await;
+    let (status, _, body) = post_json(&web, "/api/v1/apps", &json!({"name": "demo"})).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    let created: Value = serde_json::from_str(&body).unwrap();
+    let remote = "http://slipway.localhost:8080/demo.git";
+    assert_eq!((&created["hook"], &created["remote"]), (&json!(null), &json!(remote)));
+    assert_eq!(created["app"]["forge"], json!(null));
+    let jobs: i64 = sqlx::query_scalar("select count(*) from job").fetch_one(&db).await.unwrap();
+    assert_eq!(jobs, 0, "there is no forge to ask");
+    assert_eq!(get_json(&web, "/api/v1/apps/demo").await["remote"], remote);
+    let page = get(&web, "/apps/demo").await.2;
+    assert!(page.contains(&format!("git remote add slipway {remote}\ngit push slipway main")), "{page}");
+    assert!(!page.contains("/apps/demo/deliveries"), "{page}");
+    for (body, field) in [
+        (json!({"name": "shop", "forge": "gitea"}), "repo_url"),
+        (json!({"name": "shop", "repo_url": "http://forge.example/s/h.git"}), "forge"),
+        (json!({"name": "shop", "forge_token": "x"}), "forge_token"),
+    ] {
+        let (status, _, answer) = post_json(&web, "/api/v1/apps", &body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        let problem: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(problem["errors"][0]["field"], field);
+    }
+    let app = store::app::by_name(&db, "demo").await.unwrap().unwrap();
+    pushed(&db, &app, 'a').await;
+    let page = get(&web, "/apps/demo").await.2;
+    assert!(!page.contains("git remote add"), "it has a build: {page}");
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn a_wrong_body_says_what_is_wrong(db: PgPool) {
     let web = web(&db).await;
     let mut bad = wanted();
@@ -41,7 +72,7 @@ async fn a_wrong_body_says_what_is_wrong(db: PgPool) {
     let fields: Vec<_> =
         problem["errors"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["repo_url", "port"]);
-    for (body, word) in [(json!({"name": "demo"}), "forge"), (json!({"branch": "main"}), "branch")] {
+    for (body, word) in [(json!({"forge": "gitea"}), "name"), (json!({"branch": "main"}), "branch")] {
         let (status, _, answer) = post_json(&web, "/api/v1/apps", &body).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(answer.contains(word), "{answer}");
@@ -57,7 +88,8 @@ fn filled_in(body: &str) -> Request<Body> {
 #[sqlx::test(migrator = "store::MIGRATOR")]
 async fn a_form_is_shown_again_with_its_faults(db: PgPool) {
     let web = web(&db).await;
-    assert!(get(&web, "/apps/new").await.2.contains("name=\"repo_url\""));
+    let empty = get(&web, "/apps/new").await.2;
+    assert!(empty.contains("<option value=\"\">Slipway itself (git push)</option><option>gitea"), "{empty}");
     let (status, _, page) = send(
         &web,
         filled_in(
@@ -76,4 +108,7 @@ async fn a_form_is_shown_again_with_its_faults(db: PgPool) {
     let (status, _, page) = send(&web, filled_in(good)).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(page.contains("of this name already"), "{page}");
+    let (status, _, page) = send(&web, filled_in("name=here&forge=&repo_url=")).await;
+    assert_eq!(status, StatusCode::CREATED, "{page}");
+    assert!(page.contains("git push slipway main") && !page.contains("hook-secret"), "{page}");
 }

@@ -2,9 +2,9 @@
 
 use futures::StreamExt as _;
 use store::bell::{Channel, ring};
+use store::rings;
 
 use super::*;
-use crate::live;
 
 /// `(event, id, data)` of each event of a stream that ends.
 fn events(stream: &str) -> Vec<(&str, Option<&str>, &str)> {
@@ -51,7 +51,7 @@ async fn a_stream_goes_on_where_it_was_cut(db: PgPool) {
 async fn lines_come_while_the_build_runs(db: PgPool) {
     let state = state(&db).await;
     let mut listening = tokio::task::JoinSet::new();
-    listening.spawn(live::listen(state.clone()));
+    listening.spawn(rings::listen(db.clone(), state.rings.clone(), state.shutdown.clone()));
     let web = router(state);
     let app = demo(&db).await;
     let (build, job) = running(&db, &app, 'a').await;

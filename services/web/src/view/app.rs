@@ -9,9 +9,12 @@ use crate::links::Links;
 #[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct App {
     pub(crate) name: String,
-    #[schema(value_type = String)]
-    pub(crate) forge: ForgeKind,
-    pub(crate) repo_url: String,
+    /// Nothing when it is pushed to Slipway itself.
+    #[schema(value_type = Option<String>)]
+    pub(crate) forge: Option<ForgeKind>,
+    pub(crate) repo_url: Option<String>,
+    /// Where git pushes it, when it has no forge.
+    pub(crate) remote: Option<String>,
     pub(crate) default_branch: String,
     pub(crate) dockerfile: String,
     pub(crate) port: i32,
@@ -34,10 +37,12 @@ impl App {
         environments: Vec<Environment>,
         last_build: Option<Build>,
     ) -> App {
+        let forge = row.forge.as_ref();
         App {
             name: row.name.clone(),
-            forge: row.forge.0,
-            repo_url: row.repo_url.clone(),
+            forge: forge.map(|forge| forge.kind),
+            repo_url: forge.map(|forge| forge.repo_url.clone()),
+            remote: forge.is_none().then(|| links.remote(&row.name)),
             default_branch: row.default_branch.clone(),
             dockerfile: row.dockerfile.clone(),
             port: row.port,
@@ -57,6 +62,12 @@ pub(crate) struct Environment {
     pub(crate) branch: String,
     pub(crate) namespace: String,
     pub(crate) url: String,
+    /// When it goes by itself; nothing when it stays.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) expires_at: Option<Time>,
+    /// Since when it is being removed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) removal_asked_at: Option<Time>,
     /// The release that serves.
     pub(crate) live: Option<Release>,
     /// The newest release, whatever became of it.

@@ -18,6 +18,8 @@ pub(crate) struct Build {
     pub(crate) commit: String,
     pub(crate) subject: Option<String>,
     pub(crate) author: Option<String>,
+    /// The name of the token it was pushed with; known when it was pushed to Slipway itself.
+    pub(crate) pusher: Option<String>,
     pub(crate) branch: String,
     pub(crate) environment: String,
     /// Where its environment answers.
@@ -61,7 +63,7 @@ pub(crate) struct Placed {
 
 impl Build {
     pub(crate) fn new(links: &Links, app: &store::app::App, row: &Row, placed: &Placed) -> Build {
-        let environment = domain::name::environment(&row.branch, &app.default_branch);
+        let environment = row.environment.clone();
         let release = placed.release.as_ref().map(|it| Release::new(it, &environment, row.number));
         Build {
             number: row.number,
@@ -70,6 +72,7 @@ impl Build {
             commit: row.commit.clone(),
             subject: row.subject.clone(),
             author: row.author.clone(),
+            pusher: row.pusher.clone(),
             branch: row.branch.clone(),
             url: links.environment(&environment, &app.name),
             environment,

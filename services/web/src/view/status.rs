@@ -17,6 +17,8 @@ pub(crate) enum Status {
     /// A newer commit of its branch took its place.
     Superseded,
     Cancelled,
+    /// Its environment was, and its release with it.
+    Removed,
 }
 
 impl Status {
@@ -27,7 +29,8 @@ impl Status {
             (BuildState::Failed, _) => Status::Failed,
             (BuildState::Superseded, _) => Status::Superseded,
             (BuildState::Cancelled, _) => Status::Cancelled,
-            (BuildState::Succeeded, None) => Status::Built,
+            // A build succeeds together with its release.
+            (BuildState::Succeeded, None) => Status::Removed,
             (BuildState::Succeeded, Some(release)) => Status::of_release(release),
         }
     }
@@ -55,6 +58,7 @@ impl Status {
             Status::Failed => "failed",
             Status::Superseded => "superseded",
             Status::Cancelled => "cancelled",
+            Status::Removed => "removed",
         }
     }
 
@@ -65,7 +69,7 @@ impl Status {
             Status::Building | Status::Rolling => "busy",
             Status::Live => "good",
             Status::Failed => "bad",
-            Status::Replaced | Status::Superseded | Status::Cancelled => "past",
+            Status::Replaced | Status::Superseded | Status::Cancelled | Status::Removed => "past",
         }
     }
 
@@ -81,6 +85,7 @@ impl Status {
             Status::Failed => "M5.5 2h5L14 5.5v5L10.5 14h-5L2 10.5v-5ZM6 6l4 4M10 6l-4 4",
             Status::Superseded => "M3 3.5 7.5 8 3 12.5M8.5 3.5 13 8l-4.5 4.5",
             Status::Cancelled => "M2.5 2.5h11v11h-11ZM2.5 13.5l11-11",
+            Status::Removed => "M2.5 2.5h11v11h-11ZM5 8h6",
         }
     }
 
@@ -91,7 +96,7 @@ impl Status {
             Status::Building | Status::Rolling => "◐",
             Status::Live => "✓",
             Status::Failed => "✕",
-            Status::Replaced | Status::Superseded | Status::Cancelled => "»",
+            Status::Replaced | Status::Superseded | Status::Cancelled | Status::Removed => "»",
         }
     }
 

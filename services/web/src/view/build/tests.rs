@@ -1,6 +1,5 @@
 //! Builds as JSON: what the API promises.
 
-use domain::forge_kind::ForgeKind;
 use domain::reason::{Reason, ReasonCode};
 use domain::state::ReleaseState;
 use jiff::{SignedDuration, Timestamp};
@@ -18,11 +17,7 @@ fn app() -> store::app::App {
     store::app::App {
         id: Uuid::nil(),
         name: "demo".into(),
-        forge: store::Word(ForgeKind::Gitea),
-        repo_url: "http://forge.example/slip/demo.git".into(),
-        forge_user: None,
-        forge_token: Some("hidden".into()),
-        api_url: None,
+        forge: None,
         default_branch: "main".into(),
         dockerfile: "Dockerfile".into(),
         port: 8080,
@@ -39,6 +34,10 @@ fn row(state: BuildState) -> Row {
         number: 7,
         branch: "main".into(),
         commit: "7f70ee95".repeat(5),
+        pusher: Some("laptop".into()),
+        environment: "main".into(),
+        no_cache: false,
+        ttl_seconds: None,
         subject: Some("Say hello".into()),
         author: Some("Ada".into()),
         state: store::Word(state),
