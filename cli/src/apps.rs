@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Apps, CreateApp, Forge};
 use crate::client::Server;
+use crate::envs::stays;
 use crate::login;
 use crate::show::{self, Cell, ago, array, paint, status, text};
 
@@ -21,7 +22,7 @@ pub(crate) async fn run(server: &Server, command: &Apps, as_json: bool, out: &mu
     };
     match command {
         _ if as_json => Ok(writeln!(out, "{answer:#}")?),
-        Apps::Create(wanted) => created(out, wanted.forge, &answer),
+        Apps::Create(_) => created(out, &answer),
         Apps::List => list(out, &answer),
         Apps::Show { .. } => one(out, &answer),
     }
@@ -33,8 +34,9 @@ async fn create(server: &Server, wanted: &CreateApp) -> Result<Value> {
         None if wanted.forge_token_stdin => Some(login::from_input("Forge token")?),
         None => None,
     };
+    let forge = wanted.repo.as_ref().map(|_| name(wanted.forge.unwrap_or(Forge::Gitea)));
     let body = json!({
-        "name": wanted.name, "forge": name(wanted.forge), "repo_url": wanted.repo, "default_branch": wanted.branch,
+        "name": wanted.name, "forge": forge, "repo_url": wanted.repo, "default_branch": wanted.branch,
         "forge_user": wanted.forge_user, "forge_token": forge_token, "api_url": wanted.api_url,
         "dockerfile": wanted.dockerfile, "port": wanted.port, "health_path": wanted.health_path,
     });
@@ -45,27 +47,36 @@ fn name(forge: Forge) -> String {
     forge.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default()
 }
 
-fn created(out: &mut dyn Write, forge: Forge, answer: &Value) -> Result<()> {
-    let place = match forge {
-        Forge::Gitea => "Settings > Webhooks > Add webhook > Gitea; trigger on push events",
-        Forge::Gogs => "Settings > Webhooks > Add a new webhook > Gogs; just the push event",
-        Forge::Github => "Settings > Webhooks > Add webhook; just the push event",
-    };
-    writeln!(
-        out,
-        "{} was created. If its default branch exists, it is being built.",
-        text(&answer["app"]["name"])
-    )?;
-    writeln!(out, "\nFor pushes, add a webhook to the repository: {place}")?;
-    writeln!(out, "  URL           {}", text(&answer["hook"]["url"]))?;
-    writeln!(out, "  Content type  application/json")?;
-    writeln!(out, "  Secret        {}  (shown only now)", text(&answer["hook"]["secret"]))?;
-    writeln!(out, "\nIts page: {}", text(&answer["app"]["page"]))?;
+fn created(out: &mut dyn Write, answer: &Value) -> Result<()> {
+    let (app, hook) = (&answer["app"], &answer["hook"]);
+    if hook.is_null() {
+        let name = text(&app["name"]);
+        writeln!(out, "{name} was created. Push to it from its repository:")?;
+        writeln!(out, "\n  git remote add slipway {}", text(&answer["remote"]))?;
+        writeln!(out, "  git push slipway {}", text(&app["default_branch"]))?;
+        writeln!(out, "\n`slipway git setup {name}` does the first line and lets git use your login.")?;
+    } else {
+        let place = match text(&app["forge"]).as_str() {
+            "gogs" => "Settings > Webhooks > Add a new webhook > Gogs; just the push event",
+            "github" => "Settings > Webhooks > Add webhook; just the push event",
+            _ => "Settings > Webhooks > Add webhook > Gitea; trigger on push events",
+        };
+        writeln!(
+            out,
+            "{} was created. If its default branch exists, it is being built.",
+            text(&app["name"])
+        )?;
+        writeln!(out, "\nFor pushes, add a webhook to the repository: {place}")?;
+        writeln!(out, "  URL           {}", text(&hook["url"]))?;
+        writeln!(out, "  Content type  application/json")?;
+        writeln!(out, "  Secret        {}  (shown only now)", text(&hook["secret"]))?;
+    }
+    writeln!(out, "\nIts page: {}", text(&app["page"]))?;
     Ok(())
 }
 
 /// The version that serves, with the newest one beside it when that is another.
-fn serving(env: &Value) -> String {
+pub(crate) fn serving(env: &Value) -> String {
     let (live, newest) = (&env["live"], &env["newest"]);
     let one = |release: &Value| format!("v{} {}", release["version"], text(&release["state"]));
     match (live.is_null(), newest.is_null()) {
@@ -100,7 +111,7 @@ fn list(out: &mut dyn Write, answer: &Value) -> Result<()> {
         }
     }
     if rows.is_empty() {
-        writeln!(out, "No application yet: slipway apps create NAME --repo URL")?;
+        writeln!(out, "No application yet: slipway apps create NAME")?;
         return Ok(());
     }
     show::table(out, &["app", "build", "state", "pushed", "environment", "serving", "url"], &rows)
@@ -111,6 +122,7 @@ fn one(out: &mut dyn Write, app: &Value) -> Result<()> {
         ("Name", "name"),
         ("Forge", "forge"),
         ("Repository", "repo_url"),
+        ("Remote", "remote"),
         ("Default branch", "default_branch"),
         ("Dockerfile", "dockerfile"),
         ("Port", "port"),
@@ -118,7 +130,7 @@ fn one(out: &mut dyn Write, app: &Value) -> Result<()> {
         ("Webhook", "hook_url"),
         ("Page", "page"),
     ];
-    for (label, field) in fields {
+    for (label, field) in fields.into_iter().filter(|(_, field)| !app[field].is_null()) {
         writeln!(out, "{label:15} {}", text(&app[field]))?;
     }
     let build = &app["last_build"];
@@ -136,6 +148,9 @@ fn one(out: &mut dyn Write, app: &Value) -> Result<()> {
             serving(env),
             text(&env["url"])
         )?;
+        if !env["expires_at"].is_null() || !env["removal_asked_at"].is_null() {
+            writeln!(out, "{:15} {}", "", stays(env, Timestamp::now()))?;
+        }
         let reason = &env["newest"]["reason"];
         if !reason.is_null() {
             writeln!(out, "{:15} v{} failed: {}", "", env["newest"]["version"], text(&reason["message"]))?;

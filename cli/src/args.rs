@@ -31,11 +31,20 @@ pub(crate) enum Command {
     /// Create, list and show applications
     #[command(subcommand)]
     Apps(Apps),
+    /// List an application's environments, remove one
+    #[command(subcommand)]
+    Envs(Envs),
     /// List and show builds
     #[command(subcommand)]
     Builds(Builds),
     /// Print a build's log
     Logs(Logs),
+    /// Create, list and revoke tokens
+    #[command(subcommand)]
+    Tokens(Tokens),
+    /// Let git push an application from a repository
+    #[command(subcommand)]
+    Git(Git),
     /// Print an application's URL, and open it where there is a browser
     Open { app: String },
 }
@@ -58,7 +67,7 @@ pub(crate) enum Forge {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Apps {
-    /// Create an application from a repository
+    /// Create an application: pushed to Slipway itself, or from a repository on a forge
     Create(Box<CreateApp>),
     /// List the applications
     List,
@@ -69,25 +78,26 @@ pub(crate) enum Apps {
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateApp {
     pub(crate) name: String,
-    /// The repository's http or https URL, as the cluster reaches it
+    /// The http or https URL of a repository on a forge, as the cluster reaches it; pushed to Slipway when left out
     #[arg(long)]
-    pub(crate) repo: String,
-    #[arg(long, value_enum, default_value = "gitea")]
-    pub(crate) forge: Forge,
+    pub(crate) repo: Option<String>,
+    /// The forge it is on; gitea when left out
+    #[arg(long, value_enum, requires = "repo")]
+    pub(crate) forge: Option<Forge>,
     /// The branch that runs as environment `main`
     #[arg(long, default_value = "main")]
     pub(crate) branch: String,
     /// User at the forge, for a private repository
-    #[arg(long)]
+    #[arg(long, requires = "repo")]
     pub(crate) forge_user: Option<String>,
     /// Read the forge's token from this file
-    #[arg(long, conflicts_with = "forge_token_stdin")]
+    #[arg(long, requires = "repo", conflicts_with = "forge_token_stdin")]
     pub(crate) forge_token_file: Option<PathBuf>,
     /// Read the forge's token from standard input
-    #[arg(long)]
+    #[arg(long, requires = "repo")]
     pub(crate) forge_token_stdin: bool,
     /// The forge's API, when it is not where the repository is
-    #[arg(long)]
+    #[arg(long, requires = "repo")]
     pub(crate) api_url: Option<String>,
     /// Its path in the repository
     #[arg(long, default_value = "Dockerfile")]
@@ -98,6 +108,18 @@ pub(crate) struct CreateApp {
     /// Answered with a status below 500 once the application is up
     #[arg(long, default_value = "/")]
     pub(crate) health_path: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Envs {
+    /// List the environments, and how long each stays
+    List { app: String },
+    /// Remove an environment: its pods, its address, its releases. The next push makes it anew
+    Remove {
+        app: String,
+        /// Its name, such as `main`
+        env: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -127,6 +149,76 @@ pub(crate) struct Logs {
     /// Go on until the build and its release have ended; fails when they did
     #[arg(long, short)]
     pub(crate) follow: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Scope {
+    /// Look at everything
+    Read,
+    /// Also push and, for all applications, create them
+    Push,
+    /// Also create and revoke tokens
+    Admin,
+}
+
+impl Scope {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Push => "push",
+            Scope::Admin => "admin",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokens {
+    /// Create a token; it is shown only once
+    Create(CreateToken),
+    /// List the tokens, with their last use
+    List,
+    /// Revoke a token; logins with it end
+    Revoke {
+        /// Its name or its id
+        // Not called `token`: that is the one which revokes it.
+        #[arg(value_name = "NAME|ID")]
+        revoked: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateToken {
+    /// Whose or what for it is; pushes made with it carry this name
+    pub(crate) name: String,
+    /// What it may do
+    #[arg(long, value_enum)]
+    pub(crate) scope: Scope,
+    /// The one application that it is for; all when left out
+    #[arg(long)]
+    pub(crate) app: Option<String>,
+    /// How long it lasts, such as 12h or 90d; for ever when left out
+    #[arg(long)]
+    pub(crate) expires: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Git {
+    /// Add or mend this repository's remote, and let git use the login of `slipway login` for it
+    Setup(SetUp),
+    /// Answer git as its credential helper; `slipway git setup` makes git run this
+    Credential {
+        /// `get`, `store` or `erase`; git says more on standard input
+        operation: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetUp {
+    /// The application; nothing is created by this, the first push may do that
+    pub(crate) app: String,
+    /// The name of the remote
+    #[arg(long, default_value = "slipway")]
+    pub(crate) remote: String,
 }
 
 #[cfg(test)]

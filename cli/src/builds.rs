@@ -75,9 +75,10 @@ fn list(out: &mut dyn Write, answer: &Value) -> Result<()> {
 fn one(out: &mut dyn Write, build: &Value) -> Result<()> {
     writeln!(out, "#{} {}  {}", build["number"], paint(&status(&build["status"])), text(&build["subject"]))?;
     let age = ago(&build["created_at"], Timestamp::now());
+    let pusher = build["pusher"].as_str().map(|pusher| format!(" by {pusher}")).unwrap_or_default();
     writeln!(
         out,
-        "Commit   {} on {} by {}, {age}",
+        "Commit   {} on {} by {}, pushed {age}{pusher}",
         text(&build["commit"]),
         text(&build["branch"]),
         text(&build["author"])

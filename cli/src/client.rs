@@ -123,9 +123,23 @@ impl Server {
     }
 }
 
+/// As one part of a path, whatever is in it.
+pub(crate) fn segment(text: &str) -> String {
+    let encoded = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(b).to_string(),
+        _ => format!("%{b:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_leads_to_no_other_path() {
+        assert_eq!(segment("ci runner?/ü"), "ci%20runner%3F%2F%C3%BC");
+    }
 
     #[test]
     fn urls_as_people_write_them() {

@@ -54,14 +54,19 @@ pub(crate) fn save(args: &Args, saved: &Saved) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The server of the arguments or the environment, else the one of the last login.
 pub(crate) fn connect(args: &Args) -> Result<Server> {
+    let Saved { url, token } = login(args)?;
+    client::server(&url, token)
+}
+
+/// The server and the token of the arguments or the environment, else those of the last login.
+pub(crate) fn login(args: &Args) -> Result<Saved> {
     let saved = if args.url.is_some() && args.token.is_some() { None } else { read(args)? };
     let (saved_url, saved_token) = saved.map_or((None, None), |it| (Some(it.url), Some(it.token)));
     // The token of one server is not told to another.
     let saved_token = saved_token.filter(|_| args.url.is_none() || same_server(&args.url, &saved_url));
     match (args.url.clone().or(saved_url), args.token.clone().or(saved_token)) {
-        (Some(url), Some(token)) => client::server(&url, token),
+        (Some(url), Some(token)) => Ok(Saved { url, token }),
         (Some(url), None) => {
             bail!("you are not logged in to {url}: run `slipway login {url}`, or set SLIPWAY_TOKEN")
         }

@@ -19,7 +19,9 @@ pub(crate) async fn login(login: &Login, args: &Args, out: &mut dyn Write) -> Re
     let server = client::server(&login.server, token.clone())?;
     let whoami = server.get("/whoami").await?;
     let path = config::save(args, &Saved { url: server.url().to_owned(), token })?;
-    writeln!(out, "Logged in to {} as {}; kept in {}", server.url(), text(&whoami["name"]), path.display())?;
+    let app = whoami["app"].as_str().map(|app| format!(" for {app}")).unwrap_or_default();
+    let (name, scope) = (text(&whoami["name"]), text(&whoami["scope"]));
+    writeln!(out, "Logged in to {} as {name} ({scope}{app}); kept in {}", server.url(), path.display())?;
     Ok(())
 }
 

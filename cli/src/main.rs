@@ -1,4 +1,5 @@
-//! `slipway`: applications, builds and logs from the terminal. It talks to the HTTP API and to nothing else.
+//! `slipway`: applications, environments, builds, logs and tokens from the terminal. It talks to the HTTP API, and to the git of the
+//! repository it is in.
 #![allow(clippy::print_stderr, reason = "a command line tool says on standard error what it does")]
 
 mod apps;
@@ -7,10 +8,13 @@ mod browser;
 mod builds;
 mod client;
 mod config;
+mod envs;
+mod git;
 mod login;
 mod logs;
 mod show;
 mod sse;
+mod tokens;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -48,11 +52,17 @@ async fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         login::login(login, args, out).await?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Git(command) = &args.command {
+        git::run(args, command, out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let server = config::connect(args)?;
     match &args.command {
-        Command::Login(_) => {}
+        Command::Login(_) | Command::Git(_) => {}
         Command::Apps(command) => apps::run(&server, command, args.json, out).await?,
+        Command::Envs(command) => envs::run(&server, command, args.json, out).await?,
         Command::Builds(command) => builds::run(&server, command, args.json, out).await?,
+        Command::Tokens(command) => tokens::run(&server, command, args.json, out).await?,
         Command::Logs(logs) => return logs::run(&server, logs, out).await,
         Command::Open { app } => browser::open(&server, app, out).await?,
     }

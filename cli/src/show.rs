@@ -97,6 +97,18 @@ pub(crate) fn ago(at: &Value, now: Timestamp) -> String {
     }
 }
 
+/// `in 3 m`
+pub(crate) fn ahead(at: &Value, now: Timestamp) -> String {
+    let Some(at) = at.as_str().and_then(|text| text.parse::<Timestamp>().ok()) else { return "-".to_owned() };
+    match at.as_second() - now.as_second() {
+        ..1 => "now".to_owned(),
+        s @ 1..60 => format!("in {s} s"),
+        s @ 60..3600 => format!("in {} m", s / 60),
+        s @ 3600..86_400 => format!("in {} h", s / 3600),
+        s => format!("in {} d", s / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

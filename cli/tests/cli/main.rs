@@ -1,6 +1,10 @@
 //! The command against the real web on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
+mod envs;
+mod git;
+mod tokens;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
@@ -167,6 +171,11 @@ async fn applications_and_builds_are_shown(db: PgPool) {
         created.contains("/hooks/") && created.contains("Secret") && created.contains("Gogs"),
         "{created}"
     );
+    let here = rig.ok(&["apps", "create", "here", "--branch", "trunk"]).await;
+    let remote = "git remote add slipway http://slipway.localhost:8080/here.git";
+    assert!(here.contains(remote) && here.contains("git push slipway trunk"), "{here}");
+    let shown = rig.ok(&["apps", "show", "here"]).await;
+    assert!(shown.contains("Remote          http://slipway") && !shown.contains("Webhook"), "{shown}");
     let running = pushed(&db, 'a').await;
     write(&db, &running, "npm error boom").await;
     fail(&db, &running).await;
