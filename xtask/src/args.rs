@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Runs, tests and takes down a whole Slipway on this machine.
 #[derive(Debug, Parser)]
@@ -31,9 +31,9 @@ pub(crate) struct PlaceArgs {
 pub(crate) enum Command {
     /// Bring up the platform and Slipway on it, push the demo application, print the URLs
     ///
-    /// Compiles Kubernetes, containerd, BuildKit, a registry, cluster DNS and Gitea once per version (about 20
-    /// minutes on two cores), starts them on a bridge of their own, and runs Slipway inside. What is in place
-    /// is left alone, so running it again is quick and carries on after an interruption.
+    /// Compiles Kubernetes, containerd, BuildKit, a registry and cluster DNS once per version (about 20 minutes
+    /// on two cores), starts them on a bridge of their own, and runs Slipway inside. What is in place is left
+    /// alone, so running it again is quick and carries on after an interruption.
     Up(UpArgs),
     /// Stop the platform: no process, mount, network device or firewall rule is left
     Down {
@@ -47,7 +47,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Bring everything up if needed, then run the tests against it
+    /// Bring everything up if needed, Gitea and a second git included, then run the tests against it
     Test {
         /// Run only tests whose name contains one of these
         filters: Vec<String>,
@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Measure, as a ratio to a baseline in the same run
     #[command(subcommand)]
     Bench(Bench),
+    /// Break things again and again, and see that nothing is lost
+    #[command(subcommand)]
+    Soak(Soak),
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +73,37 @@ pub(crate) enum Bench {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// What a push to Slipway's own git remote costs beside one to a bare repository
+    Git {
+        /// Rounds of each way
+        #[arg(long, default_value_t = 30)]
+        rounds: u32,
+        /// Write the results to this file as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Soak {
+    /// Push to Slipway's own git remote while what takes the pushes is killed
+    Push {
+        /// Stop after so many kills
+        #[arg(long, default_value_t = 300)]
+        kills: u32,
+        /// Repeat the run of this seed
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Write the results to this file as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+/// A forge to run beside the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Forge {
+    Gitea,
 }
 
 #[derive(Debug, clap::Args)]
@@ -77,6 +111,9 @@ pub(crate) struct UpArgs {
     /// Start the platform without Slipway
     #[arg(long, conflicts_with = "context")]
     pub platform_only: bool,
+    /// Compile and start a forge too, for applications that are built from one
+    #[arg(long, value_name = "NAME", conflicts_with = "context")]
+    pub forge: Option<Forge>,
     /// Use the cluster of this kubeconfig context instead of a platform on this machine
     #[arg(long, value_name = "NAME", requires = "image")]
     pub context: Option<String>,
@@ -103,5 +140,16 @@ mod tests {
         assert!(
             Args::try_parse_from(["xtask", "up", "--context", "staging", "--image", "r/slipwayd:1"]).is_ok()
         );
+    }
+
+    #[test]
+    fn a_forge_is_asked_for_by_name() {
+        let forge = |words: &[&str]| {
+            let Command::Up(up) = Args::try_parse_from(words).unwrap().command else { panic!("{words:?}") };
+            up.forge
+        };
+        assert_eq!(forge(&["xtask", "up"]), None);
+        assert_eq!(forge(&["xtask", "up", "--forge", "gitea"]), Some(Forge::Gitea));
+        assert!(Args::try_parse_from(["xtask", "up", "--forge", "github"]).is_err());
     }
 }

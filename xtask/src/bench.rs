@@ -1,26 +1,31 @@
 //! `cargo xtask bench`: brings everything up if needed, then runs a bench against it.
 
-use std::path::PathBuf;
 use std::process::Command;
-
-use anyhow::Context as _;
 
 use crate::args::Bench;
 use crate::layout::Layout;
-use crate::{command, environment, up};
+use crate::{command, program, up};
 
 pub(crate) fn run(layout: &Layout, bench: &Bench) -> anyhow::Result<()> {
-    up::prepare(layout)?;
-    let lock = up::lock(layout)?;
-    up::everything(layout)?;
-    drop(lock);
-    match bench {
-        Bench::Push { rounds, json } => push(layout, *rounds, json.as_ref()),
-    }
+    up::for_tests(layout)?;
+    let (mut command, json) = match bench {
+        Bench::Push { rounds, json } => {
+            let mut bench = program::of_tests(layout, "bench-push")?;
+            bench.arg("--rounds").arg(rounds.to_string());
+            bench.env("SLIPWAY_BUILDKIT_ADDRESS", buildkit_address(layout)?);
+            (bench, json)
+        }
+        Bench::Git { rounds, json } => {
+            let mut bench = program::of_tests(layout, "bench-git")?;
+            bench.arg("--rounds").arg(rounds.to_string());
+            (bench, json)
+        }
+    };
+    program::run(&mut command, json.as_deref())
 }
 
 /// Both ways build with the BuildKit that runs in the cluster.
-fn push(layout: &Layout, rounds: u32, json: Option<&PathBuf>) -> anyhow::Result<()> {
+fn buildkit_address(layout: &Layout) -> anyhow::Result<String> {
     let address = command::output(
         Command::new(layout.bin("kubectl")).arg("--kubeconfig").arg(layout.kubeconfig()).args([
             "--namespace=slipway-build",
@@ -30,13 +35,5 @@ fn push(layout: &Layout, rounds: u32, json: Option<&PathBuf>) -> anyhow::Result<
             "--output=jsonpath={.spec.clusterIP}",
         ]),
     )?;
-    let mut bench = Command::new(layout.target().join("release/bench-push"));
-    bench.arg("--rounds").arg(rounds.to_string()).envs(environment::variables(layout)?);
-    bench.env("SLIPWAY_BUILDKIT_ADDRESS", format!("tcp://{}:1234", address.trim()));
-    if let Some(json) = json {
-        bench.arg("--json").arg(json);
-    }
-    let status = bench.status().context("cannot start the bench")?;
-    anyhow::ensure!(status.success(), "the bench failed");
-    Ok(())
+    Ok(format!("tcp://{}:1234", address.trim()))
 }

@@ -34,6 +34,7 @@ const FOLDERS: &[&str] = &[
     "postgres",
     "postgres.new",
     "registry",
+    "repositories",
     "secrets",
 ];
 /// Where the controller manager keeps volumes: the path is fixed in its code.

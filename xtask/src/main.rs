@@ -19,9 +19,12 @@ mod environment;
 mod http;
 mod images;
 mod layout;
+mod newer_git;
 mod platform;
+mod program;
 mod progress;
 mod secret;
+mod soak;
 mod status;
 mod template;
 mod test;
@@ -46,5 +49,6 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Test { filters } => test::run(&layout, &filters),
         Command::Image => images::print_own(&layout),
         Command::Bench(bench) => bench::run(&layout, &bench),
+        Command::Soak(soak) => soak::run(&layout, &soak),
     }
 }

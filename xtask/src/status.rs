@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::command;
 use crate::deploy::NAMESPACES;
 use crate::layout::Layout;
-use crate::platform::{node, process, services};
+use crate::platform::{forge, node, process, services};
 use crate::progress::say;
 
 #[derive(Debug, Serialize)]
@@ -45,7 +45,10 @@ fn processes(layout: &Layout) -> anyhow::Result<Vec<Row>> {
             log: layout.log(service.name).display().to_string(),
         }
     };
-    Ok(services::all(layout)?.into_iter().map(row).collect())
+    let mut services = services::all(layout)?;
+    // A forge that nobody asked for is not missing.
+    services.retain(|service| service.forge.is_none() || forge::is_known(layout));
+    Ok(services.into_iter().map(row).collect())
 }
 
 /// Slipway's own parts, as the cluster knows them. There are none while the API server does not run.

@@ -5,15 +5,18 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use crate::args::Forge;
 use crate::layout::Layout;
+use crate::platform::packages;
 use crate::progress::{elapsed, note};
-use crate::{command, environment, up};
+use crate::{command, environment, newer_git, up};
 
 pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
     let begun = Instant::now();
-    up::prepare(layout)?;
+    let forge = Some(Forge::Gitea);
+    up::prepare(layout, forge, packages::FOR_TESTS)?;
     let lock = up::lock(layout)?;
-    up::everything(layout)?;
+    up::side_by_side(|| up::everything(layout, forge), || newer_git::ensure(layout))?;
     drop(lock);
     let up = begun.elapsed();
 

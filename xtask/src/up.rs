@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::args::UpArgs;
+use crate::args::{Forge, UpArgs};
 use crate::layout::Layout;
-use crate::platform::{self, checks, compile, forge, node, packages};
+use crate::platform::packages::{self, Package};
+use crate::platform::{self, checks, compile, forge, node};
 use crate::progress::{elapsed, note, say};
 use crate::{demo, deploy, images};
 
@@ -17,34 +18,42 @@ pub(crate) fn run(layout: &Layout, args: &UpArgs) -> anyhow::Result<()> {
         return deploy::other_cluster(layout, context, image);
     }
     let begun = Instant::now();
-    prepare(layout)?;
+    prepare(layout, args.forge, &[])?;
     let _lock = lock(layout)?;
     if args.platform_only {
-        platform(layout)?;
+        platform(layout, args.forge)?;
         note(&format!("platform up after {}", elapsed(begun.elapsed())));
-        print_platform(layout);
+        print_platform(layout, args.forge);
         return Ok(());
     }
-    everything(layout)?;
+    everything(layout, args.forge)?;
     note(&format!("all up after {}", elapsed(begun.elapsed())));
-    print_urls(layout);
+    print_urls(layout, args.forge);
     Ok(())
 }
 
 /// Everything up to the demo application's answer. What is in place is left as it is.
-pub(crate) fn everything(layout: &Layout) -> anyhow::Result<()> {
-    side_by_side(|| platform(layout), || compile::slipway(layout))?;
+pub(crate) fn everything(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
+    side_by_side(|| platform(layout, forge), || compile::slipway(layout))?;
     deploy::local(layout, &[images::own::slipwayd(layout)?, images::own::buildkit(layout)?])?;
     demo::ensure(layout)
 }
 
+/// Everything that benches and soaks run against: a forge too.
+pub(crate) fn for_tests(layout: &Layout) -> anyhow::Result<()> {
+    let forge = Some(Forge::Gitea);
+    prepare(layout, forge, &[])?;
+    let _lock = lock(layout)?;
+    everything(layout, forge)
+}
+
 /// Checks that nothing stands in the way, and installs the packages that all else needs.
-pub(crate) fn prepare(layout: &Layout) -> anyhow::Result<()> {
+pub(crate) fn prepare(layout: &Layout, forge: Option<Forge>, more: &[Package]) -> anyhow::Result<()> {
     checks::root()?;
-    checks::disk(layout)?;
-    packages::ensure(&layout.compile_log("packages"))?;
-    checks::go(layout)?;
-    checks::network(layout)
+    checks::disk(layout, forge)?;
+    packages::ensure(more, &layout.compile_log("packages"))?;
+    checks::go(layout, forge)?;
+    checks::network(layout, forge)
 }
 
 /// Keeps a second `up` or `down` away until the lock is dropped, also by a crash.
@@ -63,41 +72,51 @@ pub(crate) fn lock(layout: &Layout) -> anyhow::Result<File> {
     }
 }
 
-fn platform(layout: &Layout) -> anyhow::Result<()> {
-    compile::platform(layout)?;
-    node::start(layout)?;
+fn platform(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
+    compile::platform(layout, forge)?;
+    node::start(layout, forge)?;
     images::platform(layout)
 }
 
 /// Runs both to their end. The error of the first is the one to read when both fail.
-fn side_by_side(
+pub(crate) fn side_by_side(
     first: impl FnOnce() -> anyhow::Result<()>,
     second: impl FnOnce() -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<()> {
     std::thread::scope(|scope| {
         let second = scope.spawn(second);
         let first = first();
-        let second = second.join().unwrap_or_else(|_| anyhow::bail!("the compile of Slipway crashed"));
+        let second = second.join().unwrap_or_else(|_| anyhow::bail!("a compile beside the platform crashed"));
         first.and(second)
     })
 }
 
-fn print_platform(layout: &Layout) {
+fn print_platform(layout: &Layout, forge: Option<Forge>) {
     say(&format!("kubeconfig: {}", layout.kubeconfig().display()));
     say(&format!("kubectl: {}", layout.bin("kubectl").display()));
     say(&format!("registry: http://{}", platform::REGISTRY));
     say(&format!("buildkit: unix://{}/buildkitd.sock", platform::RUN));
     let password = layout.secret("postgres-password");
     say(&format!("postgres: postgres://postgres@{}:5432, password in {}", platform::IP, password.display()));
-    say(&format!("forge: {}, user {}, password {}", forge::url(), forge::USER, forge::PASSWORD));
+    if forge.is_some() {
+        say(&format!("forge: {}, user {}, password {}", forge::url(), forge::USER, forge::PASSWORD));
+    }
 }
 
-fn print_urls(layout: &Layout) {
-    say(&format!("web: {}", platform::WEB_URL));
-    say(&format!("app: {}", platform::DEMO_URL));
-    say(&format!("forge: {}", platform::FORGE_URL));
+fn print_urls(layout: &Layout, forge: Option<Forge>) {
+    say(&format!("web:   {}", platform::WEB_URL));
+    say(&format!("app:   {}", platform::DEMO_URL));
+    say(&format!("git:   {}", demo::remote()));
+    if forge.is_some() {
+        say(&format!("forge: {}", platform::FORGE_URL));
+    }
     for line in deploy::how_to_log_in(layout) {
         say(&line);
     }
-    say(&format!("  forge: user {}, password {}", forge::USER, forge::PASSWORD));
+    if forge.is_some() {
+        say(&format!("  forge: user {}, password {}", forge::USER, forge::PASSWORD));
+    }
+    for line in demo::how_to_push() {
+        say(&line);
+    }
 }

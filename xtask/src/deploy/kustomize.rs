@@ -1,4 +1,4 @@
-//! Renders an overlay with other images, through a generated kustomization that takes the overlay as its base.
+//! Renders an overlay with other images and patches, through a generated kustomization that takes it as its base.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -7,16 +7,12 @@ use std::process::Command;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::Substitute;
+use super::{Rendering, Substitute};
 use crate::command;
 
-/// The overlay's manifests with each image replaced. The kustomization is written to `folder`.
-pub(super) fn render(
-    kubectl: &dyn Fn() -> Command,
-    overlay: &Path,
-    images: &[Substitute],
-    folder: &Path,
-) -> anyhow::Result<String> {
+/// The overlay's manifests with each image replaced and each patch merged in.
+pub(super) fn render(kubectl: &dyn Fn() -> Command, rendering: &Rendering) -> anyhow::Result<String> {
+    let Rendering { overlay, images, patches, folder } = rendering;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // kustomize takes no absolute paths, and resolves links before it goes up.
     let base = relative(&fs::canonicalize(folder)?, &fs::canonicalize(overlay)?);
@@ -25,6 +21,7 @@ pub(super) fn render(
         "kind": "Kustomization",
         "resources": [base],
         "images": images.iter().map(entry).collect::<Vec<_>>(),
+        "patches": patches.iter().map(|patch| json!({"patch": patch.to_string()})).collect::<Vec<_>>(),
     });
     fs::write(folder.join("kustomization.yaml"), kustomization.to_string())?;
     let manifests = command::output(kubectl().arg("kustomize").arg(folder))?;

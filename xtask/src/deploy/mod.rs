@@ -1,6 +1,8 @@
 //! Puts Slipway into a cluster: its Secrets, then an overlay of deploy/ with the images set, then waits for its pods.
 
-use std::path::Path;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
@@ -21,6 +23,19 @@ pub(crate) const NAMESPACES: &[&str] = &[NAMESPACE, "slipway-build"];
 /// The image that deploy/overlays/cluster names, for --image to take its place.
 const PLACEHOLDER: &str = "registry.example.com/slipway/slipwayd";
 
+/// The user that Slipway's pods run as; deploy/base/role.yaml says so.
+const POD_USER: u32 = 65532;
+
+/// An overlay, what is set in it, and the folder for the kustomization that does so.
+#[derive(Debug)]
+struct Rendering {
+    overlay: PathBuf,
+    images: Vec<Substitute>,
+    /// Objects as far as they differ from the overlay's.
+    patches: Vec<Value>,
+    folder: PathBuf,
+}
+
 /// Slipway's images for an overlay: the name it uses, and the reference that takes its place.
 #[derive(Debug)]
 struct Substitute {
@@ -40,15 +55,36 @@ pub(crate) fn local(layout: &Layout, images: &[Image]) -> anyhow::Result<()> {
         .iter()
         .map(|image| Substitute { name: image.name.clone(), reference: image.reference() })
         .collect();
-    let overlay = layout.repo.join("deploy/overlays/local");
-    deploy(
-        &|| node::kubectl(layout),
-        &secrets,
-        &overlay,
-        &images,
-        &layout.data.join("deploy"),
-        &layout.log("rollout"),
-    )
+    let rendering = Rendering {
+        overlay: layout.repo.join("deploy/overlays/local"),
+        images,
+        patches: vec![repositories_at(&make_repositories(layout)?)],
+        folder: layout.data.join("deploy"),
+    };
+    deploy(&|| node::kubectl(layout), &secrets, &rendering, &layout.log("rollout"))
+}
+
+/// The folder of the git repositories. A pod that is not root writes there, so it is made here and given to its user.
+fn make_repositories(layout: &Layout) -> anyhow::Result<PathBuf> {
+    let place = layout.data.join("repositories");
+    let make = || {
+        fs::create_dir_all(&place)?;
+        fs::set_permissions(&place, Permissions::from_mode(0o700))?;
+        chown(&place, Some(POD_USER), Some(POD_USER))
+    };
+    make().with_context(|| format!("cannot make {} for the receiver", place.display()))?;
+    Ok(place)
+}
+
+/// Tells the receiver's pod where that folder is on this machine.
+fn repositories_at(place: &Path) -> Value {
+    let volume = json!({"name": "repositories", "hostPath": {"path": place, "type": "Directory"}});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "slipway-receiver", "namespace": NAMESPACE},
+        "spec": {"template": {"spec": {"volumes": [volume]}}},
+    })
 }
 
 /// `up --context`: deploys onto a cluster that is there. Secrets that are there too are kept.
@@ -72,10 +108,13 @@ pub(crate) fn other_cluster(layout: &Layout, context: &str, image: &str) -> anyh
     if !exists("slipway-admin") {
         objects.push(secret_object("slipway-admin", &json!({"token": secret::random()?})));
     }
-    let overlay = layout.repo.join("deploy/overlays/cluster");
-    let images = [Substitute { name: PLACEHOLDER.to_owned(), reference: image.to_owned() }];
-    let folder = layout.cache.join("contexts").join(context.replace('/', "-"));
-    deploy(&kubectl, &objects, &overlay, &images, &folder, &layout.compile_log("rollout"))?;
+    let rendering = Rendering {
+        overlay: layout.repo.join("deploy/overlays/cluster"),
+        images: vec![Substitute { name: PLACEHOLDER.to_owned(), reference: image.to_owned() }],
+        patches: Vec::new(),
+        folder: layout.cache.join("contexts").join(context.replace('/', "-")),
+    };
+    deploy(&kubectl, &objects, &rendering, &layout.compile_log("rollout"))?;
     let read = "get secret slipway-admin --output 'go-template={{.data.token | base64decode}}'";
     note(&format!(
         "Slipway runs in the cluster of context {context}, set up as deploy/overlays/cluster says"
@@ -97,9 +136,7 @@ pub(crate) fn how_to_log_in(layout: &Layout) -> Vec<String> {
 fn deploy(
     kubectl: &dyn Fn() -> Command,
     before: &[Value],
-    overlay: &Path,
-    images: &[Substitute],
-    folder: &Path,
+    rendering: &Rendering,
     log: &Path,
 ) -> anyhow::Result<()> {
     step("deploy Slipway", Some(log), || {
@@ -109,7 +146,11 @@ fn deploy(
             "slipway-install",
             &json!({"apiVersion": "v1", "kind": "List", "items": before}).to_string(),
         )?;
-        let manifests = kustomize::render(kubectl, overlay, images, folder)?;
+        let manifests = kustomize::render(kubectl, rendering)?;
+        // Before it kept repositories the receiver was a Deployment, whose pods would go on beside the new one.
+        let former =
+            ["--namespace", NAMESPACE, "delete", "deployment", "slipway-receiver", "--ignore-not-found"];
+        command::output(kubectl().args(former))?;
         apply(kubectl, "slipway-deploy", &manifests)?;
         rollout::wait(kubectl, NAMESPACES, log)
     })
@@ -128,4 +169,22 @@ fn namespace() -> Value {
 fn secret_object(name: &str, data: &Value) -> Value {
     let metadata = json!({"name": name, "namespace": NAMESPACE});
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "stringData": data})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A volume of another name would be added instead of taking the overlay's place.
+    #[test]
+    fn the_patch_meets_the_volume_of_the_overlay() {
+        let overlay = include_str!("../../../deploy/overlays/local/repositories.yaml");
+        let patch = repositories_at(Path::new("/d/repositories"));
+        let volume = &patch["spec"]["template"]["spec"]["volumes"][0];
+        assert_eq!(volume["hostPath"]["path"], "/d/repositories");
+        let name = volume["name"].as_str().unwrap();
+        assert!(overlay.contains(&format!("value: {{name: {name}, hostPath: {{path: ")), "{overlay}");
+        let base = include_str!("../../../deploy/base/receiver.yaml");
+        assert!(base.contains(&format!("- {{name: {name}, mountPath: ")), "{base}");
+    }
 }

@@ -18,12 +18,20 @@ use crate::{command, http};
 pub(crate) mod base;
 pub(crate) mod own;
 
-/// Versions of what the base images hold.
+/// Versions of what the base images hold, and of the git that tests have beside Debian's.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Versions {
     pub debian: String,
     pub node: String,
     pub npm: String,
+    pub git: Source,
+}
+
+/// A source package of Debian's archive.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Source {
+    pub version: String,
+    pub sha256: String,
 }
 
 /// An image in the node's registry.
@@ -111,6 +119,10 @@ mod tests {
         let versions = versions();
         assert!(
             versions.node.split('.').count() == 3 && versions.npm.split('.').count() == 3,
+            "{versions:?}"
+        );
+        assert!(
+            versions.git.version.split('.').count() == 3 && versions.git.sha256.len() == 64,
             "{versions:?}"
         );
     }

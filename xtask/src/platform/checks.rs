@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::{BRIDGE, PODS_ALL, parts, process, services};
+use crate::args::Forge;
 use crate::command;
 use crate::layout::Layout;
 
@@ -30,8 +31,8 @@ pub(crate) fn root() -> anyhow::Result<()> {
     )
 }
 
-pub(crate) fn disk(layout: &Layout) -> anyhow::Result<()> {
-    let needed = if parts::all_compiled(layout) { GIB_TO_RUN } else { GIB_TO_COMPILE };
+pub(crate) fn disk(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
+    let needed = if parts::all_compiled(layout, forge) { GIB_TO_RUN } else { GIB_TO_COMPILE };
     for (folder, option) in [(&layout.cache, "--cache"), (&layout.data, "--data")] {
         let free = free_gib(folder)?;
         anyhow::ensure!(
@@ -44,11 +45,11 @@ pub(crate) fn disk(layout: &Layout) -> anyhow::Result<()> {
 }
 
 /// Go must be as new as the parts' own go.mod files say.
-pub(crate) fn go(layout: &Layout) -> anyhow::Result<()> {
-    if parts::all_compiled(layout) {
+pub(crate) fn go(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
+    if parts::all_compiled(layout, forge) {
         return Ok(());
     }
-    let needed = parts::go_version();
+    let needed = parts::go_version(forge);
     let advice =
         format!("Go {needed} or newer is needed to compile the platform: install it and put it on the PATH");
     let out = command::output(Command::new("go").env("GOTOOLCHAIN", "local").arg("version"))
@@ -63,10 +64,10 @@ pub(crate) fn go(layout: &Layout) -> anyhow::Result<()> {
 }
 
 /// Every port that a part not yet running needs must be free, and the range of the pods unused.
-pub(crate) fn network(layout: &Layout) -> anyhow::Result<()> {
+pub(crate) fn network(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
     let listeners = listeners(&command::output(Command::new("ss").args(["-H", "-l", "-t", "-n", "-p"]))?);
     let mut needed = vec![("the router", ROUTER)];
-    for service in services::all(layout)? {
+    for service in services::wanted(layout, forge)? {
         if process::running(layout, service.name).is_none() {
             needed.extend(service.ports.iter().map(|port| (service.name, *port)));
         }

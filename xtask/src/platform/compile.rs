@@ -7,15 +7,22 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::parts::{PARTS, Part};
+use super::parts::{self, Part};
+use crate::args::Forge;
 use crate::command;
 use crate::layout::Layout;
 use crate::progress::step;
 use crate::template;
 
 /// Compiles what is not in the cache, one part after another: each already uses all cores.
-pub(crate) fn platform(layout: &Layout) -> anyhow::Result<()> {
-    PARTS.iter().try_for_each(|part| ensure(layout, part))
+pub(crate) fn platform(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
+    parts::wanted(forge).try_for_each(|part| {
+        once(layout, &part.folder(), &format!("{} {}", part.name, part.version()), |work, out, log| {
+            write_module(part, work)?;
+            command::run(&mut build(part, work, out)?, log)?;
+            copy_assets(part, work, out, log)
+        })
+    })
 }
 
 /// Compiles Slipway itself for release. Cargo knows what has changed.
@@ -33,24 +40,28 @@ pub(crate) fn slipway(layout: &Layout) -> anyhow::Result<()> {
     })
 }
 
-fn ensure(layout: &Layout, part: &Part) -> anyhow::Result<()> {
-    let place = layout.parts().join(part.folder());
+/// Makes a folder of the cache by `make(WORK, WORK/out, log)`, unless it is there already.
+pub(crate) fn once(
+    layout: &Layout,
+    folder: &str,
+    what: &str,
+    make: impl FnOnce(&Path, &Path, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let place = layout.parts().join(folder);
     if place.is_dir() {
         return Ok(());
     }
-    let log = layout.compile_log(&part.folder());
+    let log = layout.compile_log(folder);
     fs::remove_file(&log).ok();
-    step(&format!("compile {} {}", part.name, part.version()), Some(&log), || {
-        let work = layout.parts().join(format!(".{}", part.folder()));
+    step(&format!("compile {what}"), Some(&log), || {
+        let work = layout.parts().join(format!(".{folder}"));
         match fs::remove_dir_all(&work) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
         let out = work.join("out");
         fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-        write_module(part, &work)?;
-        command::run(&mut build(part, &work, &out)?, &log)?;
-        copy_assets(part, &work, &out, &log)?;
+        make(&work, &out, &log)?;
         fs::rename(&out, &place).with_context(|| format!("cannot create {}", place.display()))?;
         fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()))
     })
@@ -112,7 +123,6 @@ fn go(work: &Path) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::parts;
 
     #[test]
     fn programs_are_told_their_version() {
@@ -122,5 +132,19 @@ mod tests {
         assert!(flags.starts_with("-s -w -X "), "{flags}");
         assert!(flags.contains(&format!(" -X k8s.io/component-base/version.gitMinor={minor}")), "{flags}");
         assert!(flags.contains(&format!("client-go/pkg/version.gitVersion=v{}", part.version())), "{flags}");
+    }
+    #[test]
+    fn a_folder_of_the_cache_is_made_once_and_whole() {
+        let cache = tempfile::tempdir().unwrap();
+        let layout = Layout { repo: "/r".into(), cache: cache.path().to_owned(), data: "/d".into() };
+        let place = layout.parts().join("x-1");
+        let broken = once(&layout, "x-1", "x 1", |_, out, _| {
+            fs::write(out.join("half"), "")?;
+            anyhow::bail!("interrupted")
+        });
+        assert!(broken.is_err() && !place.exists());
+        once(&layout, "x-1", "x 1", |_, out, _| Ok(fs::write(out.join("whole"), "")?)).unwrap();
+        assert!(place.join("whole").exists() && !place.join("half").exists());
+        once(&layout, "x-1", "x 1", |_, _, _| anyhow::bail!("made again")).unwrap();
     }
 }

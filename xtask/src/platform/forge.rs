@@ -29,6 +29,11 @@ pub(crate) fn env(layout: &Layout) -> Vec<(&'static str, String)> {
     vec![("HOME", home.clone()), ("GITEA_WORK_DIR", home)]
 }
 
+/// Whether it was ever started on this data.
+pub(crate) fn is_known(layout: &Layout) -> bool {
+    layout.data.join("gitea").is_dir()
+}
+
 /// Makes its user and its data folder.
 pub(crate) fn prepare(layout: &Layout) -> anyhow::Result<()> {
     if !command::succeeds(Command::new("id").arg(UNIX_USER)) {

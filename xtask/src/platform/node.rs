@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::parts::{PARTS, Part, deploy_file};
+use super::parts::{self, Part, deploy_file};
 use super::process::{self, Outcome, Spec};
 use super::services::{self, Ready, Service};
 use super::{NODE, RUN, forge, network, pause, pki, postgres, values};
+use crate::args::Forge;
 use crate::command;
 use crate::layout::Layout;
 use crate::progress::{note, step};
@@ -43,17 +44,17 @@ const ROLES: &[&str] = &[
 /// A cold start takes 7 s on two idle cores, some of them may be compiling.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Starts every part that does not run, in order.
-pub(crate) fn start(layout: &Layout) -> anyhow::Result<()> {
-    let services = services::all(layout)?;
+/// Starts every part that does not run, in order. A forge that runs and is not asked for is left alone.
+pub(crate) fn start(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
+    let services = services::wanted(layout, forge)?;
     let stopped = services.iter().filter(|service| process::running(layout, service.name).is_none()).count();
     if stopped == 0 {
-        bring_up(layout, &services)?;
+        bring_up(layout, &services, forge)?;
         note(&format!("the platform's {} processes run", services.len()));
         return Ok(());
     }
     let what = format!("start the platform ({stopped} of {} processes)", services.len());
-    step(&what, Some(&layout.data.join("logs")), || bring_up(layout, &services))
+    step(&what, Some(&layout.data.join("logs")), || bring_up(layout, &services, forge))
 }
 
 /// The platform's kubectl, as administrator.
@@ -63,13 +64,15 @@ pub(crate) fn kubectl(layout: &Layout) -> Command {
     kubectl
 }
 
-fn bring_up(layout: &Layout, services: &[Service]) -> anyhow::Result<()> {
-    install(layout)?;
+fn bring_up(layout: &Layout, services: &[Service], forge: Option<Forge>) -> anyhow::Result<()> {
+    install(layout, forge)?;
     network::prepare()?;
     pki::prepare(layout)?;
     write_configs(layout)?;
     postgres::prepare(layout)?;
-    forge::prepare(layout)?;
+    if forge.is_some() {
+        forge::prepare(layout)?;
+    }
     for wave in 0..=2 {
         let wave = || services.iter().filter(|service| service.wave == wave);
         wave().try_for_each(|service| ensure(layout, service).map(drop))?;
@@ -83,17 +86,20 @@ fn bring_up(layout: &Layout, services: &[Service]) -> anyhow::Result<()> {
     command::output_with_input(kubectl(layout).args(apply), &objects)?;
     wait_for_node(layout)?;
     postgres::set_up(layout)?;
-    forge::set_up(layout)
+    if forge.is_some() {
+        forge::set_up(layout)?;
+    }
+    Ok(())
 }
 
 /// Puts the programs where also the users that are not root can run them: the cache may lie in somebody's home.
-fn install(layout: &Layout) -> anyhow::Result<()> {
+fn install(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
     let bin = layout.bin("");
     fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
     for folder in [&layout.data, &bin] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
     }
-    PARTS.iter().try_for_each(|part| install_part(layout, part, &bin))?;
+    parts::wanted(forge).try_for_each(|part| install_part(layout, part, &bin))?;
     for role in ROLES {
         let link = bin.join(role);
         if fs::symlink_metadata(&link).is_err() {

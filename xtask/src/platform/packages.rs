@@ -10,7 +10,9 @@ use crate::command;
 use crate::progress::step;
 
 /// A package, and the program that makes it unnecessary when it comes from elsewhere.
-const PACKAGES: &[(&str, Option<&str>)] = &[
+pub(crate) type Package = (&'static str, Option<&'static str>);
+
+const PACKAGES: &[Package] = &[
     ("ca-certificates", None),
     ("conntrack", Some("conntrack")),
     ("containernetworking-plugins", None),
@@ -28,9 +30,18 @@ const PACKAGES: &[(&str, Option<&str>)] = &[
     ("postgresql", None),
 ];
 
-/// Installs what is missing. Needs root when anything is.
-pub(crate) fn ensure(log: &Path) -> anyhow::Result<()> {
-    let missing = missing()?;
+/// What the second git of the tests is compiled with.
+pub(crate) const FOR_TESTS: &[Package] = &[
+    // There are two of these packages, and either will do; each brings this program.
+    ("libcurl4-openssl-dev", Some("curl-config")),
+    ("make", Some("make")),
+    ("xz-utils", Some("xz")),
+    ("zlib1g-dev", None),
+];
+
+/// Installs what is missing of all that the platform needs, and of `more`. Needs root when anything is.
+pub(crate) fn ensure(more: &[Package], log: &Path) -> anyhow::Result<()> {
+    let missing = missing(&[PACKAGES, more].concat())?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -44,17 +55,16 @@ pub(crate) fn ensure(log: &Path) -> anyhow::Result<()> {
     })
 }
 
-pub(crate) fn missing() -> anyhow::Result<Vec<&'static str>> {
+fn missing(packages: &[Package]) -> anyhow::Result<Vec<&'static str>> {
     let listing = Command::new("dpkg-query")
         .args(["--show", "--showformat", "${Package} ${db:Status-Status}\\n"])
-        .args(PACKAGES.iter().map(|(package, _)| package))
+        .args(packages.iter().map(|(package, _)| package))
         .output()
         .context("this needs a Debian machine: dpkg-query cannot be started")?;
     let installed = installed(&String::from_utf8_lossy(&listing.stdout));
-    let there = |(package, program): &(&str, Option<&str>)| {
-        installed.contains(*package) || program.is_some_and(command::exists)
-    };
-    Ok(PACKAGES.iter().filter(|package| !there(package)).map(|(package, _)| *package).collect())
+    let there =
+        |(package, program): &Package| installed.contains(*package) || program.is_some_and(command::exists);
+    Ok(packages.iter().filter(|package| !there(package)).map(|(package, _)| *package).collect())
 }
 
 fn install(packages: &[&str], log: &Path) -> anyhow::Result<()> {

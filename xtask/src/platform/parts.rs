@@ -1,6 +1,7 @@
 //! The parts that are compiled from their released Go modules. Each one's go.mod in deploy/local/parts pins its
 //! version and everything below it; go.sum holds the checksums.
 
+use crate::args::Forge;
 use crate::layout::Layout;
 
 /// A part of the platform that is compiled here.
@@ -19,6 +20,8 @@ pub(crate) struct Part {
     pub stamps: &'static [&'static str],
     /// Folders of the module that the program reads at run time.
     pub assets: &'static [&'static str],
+    /// The forge that it is; nothing for what Slipway stands on.
+    pub forge: Option<Forge>,
 }
 
 /// A file of deploy/local, read when xtask is compiled.
@@ -52,10 +55,11 @@ const PLAIN: Part = Part {
     tags: "",
     stamps: &[],
     assets: &[],
+    forge: None,
 };
 
 /// The quick ones first, so that a broken tool chain shows within a minute.
-pub(crate) const PARTS: &[Part] = &[
+const PARTS: &[Part] = &[
     part!("runc", "github.com/opencontainers/runc", {
         cgo: true,
         tags: "seccomp",
@@ -76,6 +80,7 @@ pub(crate) const PARTS: &[Part] = &[
         tags: "sqlite sqlite_unlock_notify timetzdata",
         stamps: &["main.Version={{VERSION}}"],
         assets: &["templates", "options", "public"],
+        forge: Some(Forge::Gitea),
     }),
     part!("kubernetes", "k8s.io/kubernetes", {
         main: Some(deploy_file!("parts/kubernetes/main.go")),
@@ -107,6 +112,11 @@ impl Part {
     pub(crate) fn module(&self) -> &'static str {
         self.module
     }
+
+    /// Whether it is needed where this forge is asked for, or none.
+    pub(crate) fn is_wanted(&self, forge: Option<Forge>) -> bool {
+        self.forge.is_none() || self.forge == forge
+    }
 }
 
 pub(crate) fn named(name: &str) -> &'static Part {
@@ -122,14 +132,18 @@ pub(crate) fn required(go_mod: &'static str, module: &str) -> Option<&'static st
     })
 }
 
-pub(crate) fn all_compiled(layout: &Layout) -> bool {
-    PARTS.iter().all(|part| layout.parts().join(part.folder()).is_dir())
+pub(crate) fn wanted(forge: Option<Forge>) -> impl Iterator<Item = &'static Part> {
+    PARTS.iter().filter(move |part| part.is_wanted(forge))
 }
 
-/// The newest Go that any part asks for.
-pub(crate) fn go_version() -> String {
+pub(crate) fn all_compiled(layout: &Layout, forge: Option<Forge>) -> bool {
+    wanted(forge).all(|part| layout.parts().join(part.folder()).is_dir())
+}
+
+/// The newest Go that any of these parts asks for.
+pub(crate) fn go_version(forge: Option<Forge>) -> String {
     let versions =
-        PARTS.iter().filter_map(|part| part.go_mod.lines().find_map(|line| line.strip_prefix("go ")));
+        wanted(forge).filter_map(|part| part.go_mod.lines().find_map(|line| line.strip_prefix("go ")));
     versions.max_by_key(|version| numbers(version)).unwrap_or_default().to_owned()
 }
 
@@ -165,7 +179,20 @@ mod tests {
         assert!(at_least("1.27.0", "1.26.8"));
         assert!(!at_least("1.26", "1.26.8"));
         assert!(!at_least("of no known version", "1.26.8"));
-        assert!(at_least(&go_version(), "1.26.0"));
+        assert!(at_least(&go_version(None), "1.26.0"));
+        assert!(at_least(&go_version(Some(Forge::Gitea)), &go_version(None)));
+    }
+
+    #[test]
+    fn only_the_forge_waits_to_be_asked_for() {
+        let names = |forge| wanted(forge).map(|part| part.name).collect::<Vec<_>>();
+        let mut plain = names(None);
+        assert!(!plain.contains(&"gitea"), "{plain:?}");
+        plain.push("gitea");
+        plain.sort_unstable();
+        let mut all = names(Some(Forge::Gitea));
+        all.sort_unstable();
+        assert_eq!(plain, all);
     }
 
     #[test]

@@ -76,16 +76,6 @@ pub(crate) fn set_up(layout: &Layout) -> anyhow::Result<()> {
     psql("postgres", &roles).map(drop)
 }
 
-/// The one value that a query on Slipway's database yields.
-pub(crate) fn slipway_value(query: &str) -> anyhow::Result<String> {
-    let out = psql("slipway", query)?;
-    let mut lines = out.lines();
-    match (lines.next(), lines.next()) {
-        (Some(value), None) => Ok(value.to_owned()),
-        _ => anyhow::bail!("Slipway's database has not exactly one answer to: {query}"),
-    }
-}
-
 /// Runs SQL as the superuser, through the socket.
 fn psql(database: &str, sql: &str) -> anyhow::Result<String> {
     let socket = format!("--host={RUN}/postgres");

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::parts::{self, deploy_file};
 use super::{forge, postgres, values};
+use crate::args::Forge;
 use crate::layout::Layout;
 use crate::template;
 
@@ -28,6 +29,8 @@ pub(crate) struct Service {
     pub stop_signal: &'static str,
     /// Changes when anything it was started with changes.
     pub fingerprint: String,
+    /// The forge that it is; nothing for what Slipway stands on.
+    pub forge: Option<Forge>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +117,13 @@ pub(crate) fn all(layout: &Layout) -> anyhow::Result<Vec<Service>> {
     RECIPES.iter().map(|recipe| service(layout, recipe)).collect()
 }
 
+/// Those that run where this forge is asked for, or none.
+pub(crate) fn wanted(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<Vec<Service>> {
+    let mut services = all(layout)?;
+    services.retain(|service| service.forge.is_none() || service.forge == forge);
+    Ok(services)
+}
+
 fn service(layout: &Layout, recipe: &Recipe) -> anyhow::Result<Service> {
     let fill = |text: &str| template::render(text, &values(layout));
     let args: Vec<String> = fill(recipe.args)?.lines().map(str::to_owned).collect();
@@ -141,6 +151,7 @@ fn service(layout: &Layout, recipe: &Recipe) -> anyhow::Result<Service> {
         // PostgreSQL takes TERM as "wait for every client", which never comes.
         stop_signal: if recipe.name == "postgres" { "INT" } else { "TERM" },
         fingerprint: hex::encode(&Sha256::digest(told)[..8]),
+        forge: if recipe.part.is_empty() { None } else { parts::named(recipe.part).forge },
         version,
         program,
         args,
@@ -192,6 +203,14 @@ mod tests {
         let kubelet = services.iter().find(|service| service.name == "kubelet").unwrap();
         assert!(kubelet.args.contains(&"--root-dir=/d/kubelet".to_owned()), "{:?}", kubelet.args);
         assert!(services.iter().all(|service| service.args.iter().all(|arg| !arg.contains("{{"))));
+    }
+
+    #[test]
+    fn gitea_runs_only_where_it_is_asked_for() {
+        let runs =
+            |forge| wanted(&layout("/d"), forge).unwrap().iter().any(|service| service.name == "gitea");
+        assert!(!runs(None));
+        assert!(runs(Some(Forge::Gitea)));
     }
 
     #[test]
