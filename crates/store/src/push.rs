@@ -151,6 +151,17 @@ pub async fn forgotten(db: &PgPool, app_id: Uuid, seconds: i64) -> Result<Vec<Pu
     .await?)
 }
 
+/// Whether a later push of its branch was decided before it.
+pub async fn is_overtaken(db: &PgPool, push: &Push) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "select exists (select from push where branch_id = $1 and id > $2 and state in ('accepted', 'attached'))",
+    )
+    .bind(push.branch_id)
+    .bind(push.id)
+    .fetch_one(db)
+    .await?)
+}
+
 /// What a push meets; kept so until the caller's transaction ends.
 #[derive(Debug, Clone)]
 pub struct Held {

@@ -29,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 use crate::report::Reporter;
 use crate::status::Links;
 
+/// How long a push that is being received may take to end once shutdown has begun; its pod is given longer.
+const RECEIVE_DRAIN: Duration = Duration::from_secs(60);
 /// How long pushes may take to be settled once shutdown has begun.
 const DRAIN: Duration = Duration::from_secs(20);
 /// Both kinds of job wait for a forge and cost nothing meanwhile; so many keep one slow forge from stopping the others.
@@ -61,7 +63,7 @@ pub async fn run(args: Args, site: Site, db: PgPool, shutdown: CancellationToken
 
     let mut tasks = JoinSet::new();
     let routes = hook::router(db.clone()).merge(git::router(git.clone()));
-    tasks.spawn(host::http::serve(routes, args.receiver_addr, shutdown.clone()));
+    tasks.spawn(host::http::serve(routes, args.receiver_addr, shutdown.clone(), RECEIVE_DRAIN));
     tasks.spawn(store::rings::listen(db.clone(), git.rings.clone(), shutdown.clone()));
     tasks.spawn(git::reconcile::run(git.clone()));
     tasks.spawn(git::reconcile::maintain(git.clone()));

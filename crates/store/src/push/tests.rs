@@ -6,7 +6,7 @@ use domain::state::{BuildState, PushState};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Intent, accept, begin, end, forgotten, get, hold, needless, states};
+use super::{Intent, accept, begin, end, forgotten, get, hold, is_overtaken, needless, states};
 use crate::app::{App, NewApp};
 use crate::build::Build;
 use crate::environment::NewEnvironment;
@@ -137,6 +137,22 @@ async fn intents_that_nobody_renews_are_found(db: PgPool) {
     assert!(forgotten(&db, app.id, 60).await.unwrap().is_empty());
     accepted(&db, id).await;
     assert!(forgotten(&db, app.id, 0).await.unwrap().is_empty());
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_push_whose_user_has_pushed_again_is_overtaken(db: PgPool) {
+    let app = demo(&db).await;
+    let first = intended(&db, &app, "main", 'a', &PushOptions::default()).await;
+    let second = intended(&db, &app, "main", 'b', &PushOptions::default()).await;
+    let elsewhere = intended(&db, &app, "other", 'c', &PushOptions::default()).await;
+    let overtaken = async |id| is_overtaken(&db, &get(&db, id).await.unwrap().unwrap()).await.unwrap();
+    accepted(&db, elsewhere).await;
+    assert!(
+        !overtaken(first).await,
+        "the later one is not decided yet, and the accepted one is of another branch"
+    );
+    accepted(&db, second).await;
+    assert!(overtaken(first).await && !overtaken(second).await);
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]

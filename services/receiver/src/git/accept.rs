@@ -46,6 +46,7 @@ pub(super) async fn settle(git: &Git, repository: &Repository, push: Uuid) -> Re
             }
         },
         ended @ (PushState::Accepted | PushState::Attached | PushState::Rejected | PushState::Aborted) => {
+            tx.rollback().await?;
             return found(git, &held, ended).await;
         }
     };

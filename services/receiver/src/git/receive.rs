@@ -12,7 +12,7 @@ use domain::scope::Scope;
 use futures::StreamExt as _;
 use gitrepo::bare::pin_name;
 use gitwire::report::Verdict;
-use gitwire::request::{self, Update};
+use gitwire::request::{self, BadRequest, Update};
 use store::app::{App, NewApp};
 use store::push::Intent;
 use tokio::io::AsyncWriteExt as _;
@@ -72,8 +72,11 @@ async fn push(
         return Ok(result(Body::empty()));
     }
     let (mut wire, stream) = wire::open(&request.capabilities);
-    let judged = judge(&request, &target);
-    let (options, actions) = match judged {
+    let judged = rest.map_err(|why| refuse_all(&request, &why.to_string())).and_then(|rest| {
+        let (options, actions) = judge(&request, &target)?;
+        Ok((options, actions, rest))
+    });
+    let (options, actions, rest) = match judged {
         Ok(judged) => judged,
         Err(verdicts) => {
             drain(git, &mut body).await;
@@ -102,7 +105,11 @@ async fn push(
     Ok(result(Body::from_stream(ReceiverStream::new(stream).map(Ok::<_, std::io::Error>))))
 }
 
-async fn read_request(git: &Git, body: &mut BodyDataStream) -> Result<(request::Request, Vec<u8>), Refusal> {
+/// The request and the beginning of its pack, or why it is refused: then it is as much of it as was read.
+async fn read_request(
+    git: &Git,
+    body: &mut BodyDataStream,
+) -> Result<(request::Request, Result<Vec<u8>, BadRequest>), Refusal> {
     let mut reader = request::Reader::new();
     loop {
         let Some(chunk) = body.next().await else {
@@ -111,12 +118,13 @@ async fn read_request(git: &Git, body: &mut BodyDataStream) -> Result<(request::
         let chunk = chunk.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the push was cut off"))?;
         match reader.feed(&chunk) {
             Ok(None) => {}
-            Ok(Some(whole)) => return Ok(whole),
-            Err(error) => {
+            Ok(Some((request, rest))) => return Ok((request, Ok(rest))),
+            Err(error) if reader.so_far().updates.is_empty() => {
                 // A client that cannot send its push to the end never hears what was wrong with it.
                 drain(git, body).await;
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, error.to_string()));
             }
+            Err(error) => return Ok((reader.so_far().clone(), Err(error))),
         }
     }
 }
@@ -126,11 +134,28 @@ fn judge(request: &request::Request, target: &Target) -> Result<(PushOptions, Ve
         Target::App(app) => app.default_branch.as_str(),
         Target::New(_) => "main",
     };
-    let options = push_options::parse(&request.options).map_err(|error| {
-        let refused = |update: &Update| Verdict { name: update.name.clone(), result: Err(error.to_string()) };
-        request.updates.iter().map(refused).collect::<Vec<_>>()
-    })?;
-    Ok((options, policy::judge(request, default_branch)?))
+    let options =
+        push_options::parse(&request.options).map_err(|error| refuse_all(request, &error.to_string()))?;
+    let actions = policy::judge(request, default_branch)?;
+    if let Target::New(name) = target
+        && built_branch(&actions).is_none()
+    {
+        let why = format!("there is no application {name:?} yet: its first push has to be a branch");
+        return Err(refuse_all(request, &why));
+    }
+    Ok((options, actions))
+}
+
+fn refuse_all(request: &request::Request, why: &str) -> Vec<Verdict> {
+    let refused = |update: &Update| Verdict { name: update.name.clone(), result: Err(why.to_owned()) };
+    request.updates.iter().map(refused).collect()
+}
+
+fn built_branch(actions: &[Action]) -> Option<&str> {
+    actions.iter().find_map(|action| match action {
+        Action::Build { branch, .. } => Some(branch.as_str()),
+        Action::StoreTag(_) | Action::DeleteTag(_) | Action::DeleteBranch { .. } => None,
+    })
 }
 
 /// The whole table for a push that no rule allows: git shows each ref's own reason below it.
@@ -150,14 +175,7 @@ async fn ensure_app(git: &Git, target: Target, actions: &[Action]) -> Result<App
         Target::App(app) => return Ok(*app),
         Target::New(name) => name,
     };
-    let branch = actions.iter().find_map(|action| match action {
-        Action::Build { branch, .. } => Some(branch.as_str()),
-        Action::StoreTag(_) | Action::DeleteTag(_) | Action::DeleteBranch { .. } => None,
-    });
-    let Some(branch) = branch else {
-        let text = format!("there is no application {name:?} yet: its first push has to be a branch");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, text));
-    };
+    let branch = built_branch(actions).ok_or_else(|| anyhow::anyhow!("a first push of no branch"))?;
     let mut conn = git.db.acquire().await?;
     if let Some(app) = store::app::create(&mut conn, &NewApp::pushed(&name, branch)).await? {
         tracing::info!(app.name, "created by its first push");

@@ -18,6 +18,7 @@ use super::Git;
 use super::accept::{self, Settled};
 
 const EVERY: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(600);
 /// An intent that nobody has renewed for so long is nobody's: four renewals were missed.
 const FORGOTTEN_SECONDS: i64 = 60;
@@ -32,15 +33,23 @@ pub(crate) async fn at_start(git: &Git) -> Result<()> {
             Ok(removed) => tracing::warn!(%app, "removed {removed} files that killed git processes left"),
             Err(error) => tracing::error!(%app, "cleaning a repository: {error}"),
         }
-        isolated(git, app, &repository, 0).await;
+        // What a push left is settled before its user tries again. Without a database nobody could push anyway.
+        while !isolated(git, app, &repository, 0).await && !git.shutdown.is_cancelled() {
+            if store::answers(&git.db).await {
+                break;
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
     }
     Ok(())
 }
 
-async fn isolated(git: &Git, app: Uuid, repository: &Repository, seconds: i64) {
-    if let Err(error) = reconcile(git, app, repository, seconds).await {
+async fn isolated(git: &Git, app: Uuid, repository: &Repository, seconds: i64) -> bool {
+    let reconciled = reconcile(git, app, repository, seconds).await;
+    if let Err(error) = &reconciled {
         tracing::error!(%app, "reconciling a repository: {error:#}");
     }
+    reconciled.is_ok()
 }
 
 /// Until shutdown.
@@ -89,20 +98,29 @@ async fn reconcile(git: &Git, app: Uuid, repository: &Repository, seconds: i64) 
     for pin in newest {
         recreate(git, app, pin).await?;
     }
-    let pinned: HashSet<Uuid> = ids.iter().copied().collect();
     for push in store::push::forgotten(&git.db, app, seconds).await? {
-        if pinned.contains(&push.id) {
-            let settled = accept::settle(git, repository, push.id).await?;
-            tracing::warn!(%push.id, push.commit, "rolled forward: {}", name_of(&settled));
-        } else {
-            let why = Some("the receiver was lost before git had taken the push");
-            store::push::end(&mut *git.db.acquire().await?, push.id, PushState::Aborted, why).await?;
-        }
+        decide(git, repository, &push, ids.contains(&push.id)).await?;
     }
     git.project(app, repository).await?;
     let needless: HashSet<Uuid> = store::push::needless(&git.db, &ids).await?.into_iter().collect();
     let is_needless = |pin: &&Pin| needless.contains(&pin.push) || older.contains(&pin.push);
     delete(repository, pins.iter().filter(is_needless).cloned().collect()).await
+}
+
+/// Of a push that nobody is receiving any more.
+async fn decide(git: &Git, repository: &Repository, push: &store::push::Push, is_pinned: bool) -> Result<()> {
+    let why = if store::push::is_overtaken(&git.db, push).await? {
+        // Nobody waits for it any more, and it would take the place of what its user pushed since.
+        "a later push of the branch was accepted meanwhile"
+    } else if is_pinned {
+        let settled = accept::settle(git, repository, push.id).await?;
+        tracing::warn!(%push.id, push.commit, "rolled forward: {}", name_of(&settled));
+        return Ok(());
+    } else {
+        "the receiver was lost before git had taken the push"
+    };
+    store::push::end(&mut *git.db.acquire().await?, push.id, PushState::Aborted, Some(why)).await?;
+    Ok(())
 }
 
 async fn pins(repository: &Repository) -> Result<Vec<Pin>> {
