@@ -39,7 +39,7 @@ async fn serve(db: &PgPool, address: SocketAddr) -> (SocketAddr, JoinSet<anyhow:
     let shutdown = CancellationToken::new();
     let app = web::router(web::Web::new(db.clone(), &site, "", shutdown.clone()));
     let mut serving = JoinSet::new();
-    serving.spawn(host::http::serve_on(app, listener, shutdown));
+    serving.spawn(host::http::serve_on(app, listener, shutdown, host::http::DRAIN));
     (address, serving)
 }
 

@@ -1,6 +1,7 @@
 //! Serving a router with the layers every role shares. No timeout here: some answers are streams without an end.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -9,27 +10,38 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
-/// How long requests may take to end once shutdown has begun; streams are cut then.
-const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long requests may take to end once shutdown has begun, where nothing says otherwise.
+pub const DRAIN: Duration = Duration::from_secs(10);
 
-pub async fn serve(app: Router, addr: SocketAddr, shutdown: CancellationToken) -> Result<()> {
+/// Serves until `shutdown`; requests that are still open `drain` after it are cut.
+pub async fn serve(
+    app: Router,
+    addr: SocketAddr,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> Result<()> {
     let listener = TcpListener::bind(addr).await.with_context(|| format!("listening on {addr}"))?;
     tracing::info!("listening on {addr}");
-    serve_on(app, listener, shutdown).await
+    serve_on(app, listener, shutdown, drain).await
 }
 
-pub async fn serve_on(app: Router, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
+pub async fn serve_on(
+    app: Router,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> Result<()> {
     let app = app.layer((TraceLayer::new_for_http(), CatchPanicLayer::new()));
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let drained = async {
         shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
+        tokio::time::sleep(drain).await;
     };
     tokio::select! {
         result = serving.into_future() => result.context("serving HTTP"),
         () = drained => {
-            tracing::info!("cut the requests that were still open after {} s", DRAIN.as_secs());
+            tracing::info!("cut the requests that were still open after {} s", drain.as_secs());
             Ok(())
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
+use host::http::DRAIN;
 use host::site::Site;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -104,7 +105,7 @@ async fn serve(
         async move { store::answers(&pool).await }
     });
     let mut tasks = JoinSet::new();
-    tasks.spawn(host::http::serve(admin, admin_addr, shutdown.clone()));
+    tasks.spawn(host::http::serve(admin, admin_addr, shutdown.clone(), DRAIN));
     tasks.spawn(roles::run(role, site, db, shutdown.clone()));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {

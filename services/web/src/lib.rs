@@ -21,6 +21,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::get;
 use host::failures::Failures;
+use host::http::DRAIN;
 use host::site::Site;
 use sqlx::PgPool;
 use store::rings::{self, Rings};
@@ -71,7 +72,7 @@ pub async fn run(args: Args, site: Site, db: PgPool, shutdown: CancellationToken
     let web = Web::new(db, &site, &args.hooks_url, shutdown.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(rings::listen(web.db.clone(), web.rings.clone(), shutdown.clone()));
-    tasks.spawn(host::http::serve(router(web), args.web_addr, shutdown.clone()));
+    tasks.spawn(host::http::serve(router(web), args.web_addr, shutdown.clone(), DRAIN));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let ended = ended.context("a part of the web panicked").and_then(|ended| ended);
