@@ -2,6 +2,7 @@
 
 mod flood;
 mod hooks;
+mod limits;
 mod polls;
 mod reports;
 mod resolves;

@@ -27,6 +27,10 @@ use super::{Git, child, wire};
 
 const REQUEST: &str = "application/x-git-receive-pack-request";
 const RESULT: &str = "application/x-git-receive-pack-result";
+/// `PACK`, its version and the number of its objects, four bytes each.
+const PACK_HEADER: usize = 12;
+/// As many as a history of some hundred thousand commits has.
+const OBJECTS_MAX: u32 = 2_000_000;
 
 pub(super) async fn receive(
     State(git): State<Arc<Git>>,
@@ -66,14 +70,22 @@ async fn push(
     pusher: String,
     mut body: BodyDataStream,
 ) -> Result<Response, Refusal> {
-    let (request, rest) = read_request(git, &mut body).await?;
+    let (request, mut rest) = read_request(git, &mut body).await?;
     if request.updates.is_empty() {
         // What git sends before a large push, to be asked for its password.
         return Ok(result(Body::empty()));
     }
     let (mut wire, stream) = wire::open(&request.capabilities);
+    if let Ok(rest) = &mut rest {
+        read_header(rest, &mut body).await;
+    }
     let judged = rest.map_err(|why| refuse_all(&request, &why.to_string())).and_then(|rest| {
         let (options, actions) = judge(&request, &target)?;
+        let objects = objects(&rest);
+        if objects > OBJECTS_MAX {
+            let why = format!("the push brings {objects} objects; {OBJECTS_MAX} are allowed at a time");
+            return Err(refuse_all(&request, &why));
+        }
         Ok((options, actions, rest))
     });
     let (options, actions, rest) = match judged {
@@ -126,6 +138,24 @@ async fn read_request(
             }
             Err(error) => return Ok((reader.so_far().clone(), Err(error))),
         }
+    }
+}
+
+/// As much of the pack as its header takes; a push that only deletes has none.
+async fn read_header(rest: &mut Vec<u8>, body: &mut BodyDataStream) {
+    while rest.len() < PACK_HEADER {
+        let Some(Ok(chunk)) = body.next().await else { return };
+        rest.extend_from_slice(&chunk);
+    }
+}
+
+/// How many objects a pack says it has. Git would make room for all of them before it reads the first.
+fn objects(pack: &[u8]) -> u32 {
+    match pack.get(..PACK_HEADER) {
+        Some([b'P', b'A', b'C', b'K', _, _, _, _, count @ ..]) => {
+            count.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+        }
+        _ => 0,
     }
 }
 
@@ -271,4 +301,16 @@ fn result(body: Body) -> Response {
 /// The names of the pin of a push and of what git is told.
 pub(super) fn pin_update(id: Uuid, branch: &str, new: &domain::commit::Commit) -> Update {
     Update { old: None, new: Some(new.clone()), name: pin_name(id, branch) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_objects_a_pack_says_it_has() {
+        assert_eq!(objects(b"PACK\0\0\0\x02\0\x1e\x84\x81and so on"), 2_000_001);
+        assert_eq!(objects(b"PACK\0\0\0\x02\0\0"), 0, "cut off");
+        assert_eq!(objects(b"no pack at all"), 0);
+    }
 }
