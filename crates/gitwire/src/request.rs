@@ -91,6 +91,11 @@ impl Reader {
         Reader { buffer: Vec::new(), used: 0, part: Part::Updates, request: Request::default() }
     }
 
+    /// As much as was read: of a request that is refused, this says how its client can be told why.
+    pub fn so_far(&self) -> &Request {
+        &self.request
+    }
+
     /// The request, as soon as all of it has come, and the bytes behind it: the beginning of the pack.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<(Request, Vec<u8>)>, BadRequest> {
         self.buffer.extend_from_slice(bytes);

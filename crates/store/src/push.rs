@@ -47,7 +47,9 @@ pub async fn record(conn: &mut PgConnection, from: &Branch, commit: &str) -> Res
         no_cache: false,
         ttl_seconds: None,
     };
-    Ok(Some(queue_build(conn, from, &new).await?))
+    let build = queue_build(conn, from, &new).await?;
+    enqueue_progress_report(conn, build.id).await?;
+    Ok(Some(build))
 }
 
 async fn queue_build(conn: &mut PgConnection, branch: &Branch, new: &NewBuild<'_>) -> Result<Build> {
@@ -61,7 +63,6 @@ async fn queue_build(conn: &mut PgConnection, branch: &Branch, new: &NewBuild<'_
     for superseded in build::supersede_queued(conn, &build).await? {
         enqueue_report(conn, superseded).await?;
     }
-    enqueue_progress_report(conn, build.id).await?;
     Ok(build)
 }
 
@@ -170,30 +171,40 @@ pub struct Held {
     pub default_branch: String,
     /// The branch's newest build that has not settled.
     pub in_flight: Option<Build>,
-    /// The build that is live.
+    /// The build that made this very commit live, when that is what the branch shows.
     pub live: Option<Build>,
+}
+
+#[derive(FromRow)]
+struct Found {
+    #[sqlx(flatten)]
+    push: Push,
+    default_branch: String,
 }
 
 /// `None`: there is no such push.
 pub async fn hold(conn: &mut PgConnection, id: Uuid) -> Result<Option<Held>> {
-    let push: Option<Push> =
-        sqlx::query_as(concat!("select ", columns!(), " from push where id = $1 for update"))
-            .bind(id)
-            .fetch_optional(&mut *conn)
-            .await?;
-    let Some(push) = push else { return Ok(None) };
+    let found: Option<Found> = sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        ", (select a.default_branch from branch b join app a on a.id = b.app_id where b.id = branch_id) as default_branch
+           from push where id = $1 for update"
+    ))
+    .bind(id)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(Found { push, default_branch }) = found else { return Ok(None) };
     let branch = branch::lock(conn, push.branch_id).await?;
-    let default_branch: String = sqlx::query_scalar("select default_branch from app where id = $1")
-        .bind(branch.app_id)
-        .fetch_one(&mut *conn)
-        .await?;
     let in_flight = build::in_flight(conn, branch.id).await?;
-    let live = build::of_head(conn, branch.id).await?;
+    let live = match branch.head.as_ref() == Some(&push.commit) {
+        true => build::of_head(conn, branch.id).await?,
+        false => None,
+    };
     Ok(Some(Held { push, branch, default_branch, in_flight, live }))
 }
 
 /// The only place where a push to Slipway's own remote becomes a build. Idempotent: a second call finds the first one's.
-/// Wake [`JobKind::Build`] and [`JobKind::Report`] after the commit.
+/// Wake [`JobKind::Build`] after the commit.
 pub async fn accept(conn: &mut PgConnection, held: &Held) -> Result<Build> {
     let Held { push, branch, .. } = held;
     let took = branch::move_to(conn, branch, Some(&push.commit)).await?;
@@ -235,7 +246,7 @@ pub async fn states(db: &PgPool, ids: &[Uuid]) -> Result<Vec<(Uuid, Word<PushSta
     rows.into_iter().map(|(id, state)| Ok((id, Word::try_from(state)?))).collect()
 }
 
-/// Queues telling the forge how a build stands, now that it has ended.
+/// Queues telling the forge, if there is one, how a build stands, now that it has ended.
 pub async fn enqueue_report(conn: &mut PgConnection, build_id: Uuid) -> Result<()> {
     report_after(conn, build_id, Duration::ZERO).await
 }
@@ -247,6 +258,15 @@ pub async fn enqueue_progress_report(conn: &mut PgConnection, build_id: Uuid) ->
 }
 
 async fn report_after(conn: &mut PgConnection, build_id: Uuid, delay: Duration) -> Result<()> {
+    let has_forge: bool = sqlx::query_scalar(
+        "select exists (select from build b join app a on a.id = b.app_id where b.id = $1 and a.forge is not null)",
+    )
+    .bind(build_id)
+    .fetch_one(&mut *conn)
+    .await?;
+    if !has_forge {
+        return Ok(());
+    }
     let key = build_id.to_string();
     let job = NewJob { kind: JobKind::Report, lane: &key, lock_key: &key, subject: build_id };
     enqueue_after(conn, job, delay).await?;

@@ -1,12 +1,13 @@
 //! Attempts against a real PostgreSQL: how they begin, what they write, how they end.
 
 use buildkit::progress::{Event, Line, Step};
+use domain::forge_kind::ForgeKind;
 use domain::job::JobKind;
 use domain::reason::{Reason, ReasonCode};
 use domain::state::BuildState;
 use sqlx::PgPool;
 use std::time::Duration;
-use store::app::{App, NewApp};
+use store::app::{App, Forge, NewApp};
 use store::build::Build;
 use store::queue::{self, Job};
 use store::worker::{LEASE, Stop};
@@ -19,7 +20,13 @@ use crate::{attempt, end, journal};
 async fn demo(db: &PgPool) -> App {
     let new = NewApp {
         name: "demo",
-        forge: None,
+        forge: Some(Forge {
+            kind: ForgeKind::Gitea,
+            repo_url: "http://forge.example/slip/demo.git".to_owned(),
+            user: None,
+            token: None,
+            api_url: None,
+        }),
         default_branch: "main",
         dockerfile: "Dockerfile",
         port: 3000,

@@ -134,6 +134,10 @@ fn there_is_a_limit_to_everything() {
     let updates = vec![update.clone(); UPDATES_MAX + 1];
     assert_eq!(whole(&encode_commands(&[], &updates[1..], "")).0.updates.len(), UPDATES_MAX);
     assert_eq!(read(&encode_commands(&[], &updates, "")), Err(BadRequest::TooManyUpdates));
+    let mut reader = Reader::new();
+    assert!(reader.feed(&encode_commands(&[], &updates, "report-status")).is_err());
+    let so_far = reader.so_far();
+    assert!(so_far.updates.len() == UPDATES_MAX && so_far.capabilities.has("report-status"));
 
     let options = vec![&b"no-cache"[..]; OPTIONS_MAX + 1];
     let announced = encode_commands(&[], &[update], "push-options");

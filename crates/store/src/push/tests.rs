@@ -105,11 +105,13 @@ async fn a_push_finds_what_is_in_flight_and_what_is_live(db: PgPool) {
 
     brought_live(&db, &first).await;
     assert_eq!(branch::heads(&db, app.id).await.unwrap(), [("main".to_owned(), commit('a'))]);
-    let id = intended(&db, &app, "main", 'b', &PushOptions::default()).await;
-    let mut tx = db.begin().await.unwrap();
-    let held = hold(&mut tx, id).await.unwrap().unwrap();
-    assert!(held.in_flight.is_none());
-    assert_eq!(held.live.map(|it| it.id), Some(first.id));
+    for (letter, live) in [('b', None), ('a', Some(first.id))] {
+        let id = intended(&db, &app, "main", letter, &PushOptions::default()).await;
+        let mut tx = db.begin().await.unwrap();
+        let held = hold(&mut tx, id).await.unwrap().unwrap();
+        assert!(held.in_flight.is_none());
+        assert_eq!(held.live.map(|it| it.id), live, "{letter}");
+    }
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]

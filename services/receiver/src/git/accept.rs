@@ -74,7 +74,11 @@ async fn found(git: &Git, held: &Held, state: PushState) -> Result<Settled> {
 /// Looks into the repository, whose objects are all there by now.
 async fn judge(git: &Git, repository: &Repository, held: &Held) -> Result<Decision> {
     let new = Commit::parse(&held.push.commit)?;
-    let heads = store::branch::heads(&git.db, held.branch.app_id).await?;
+    // A branch that is shown already has its place.
+    let heads = match &held.branch.head {
+        Some(_) => Vec::new(),
+        None => store::branch::heads(&git.db, held.branch.app_id).await?,
+    };
     if let Some((other, _)) = heads.iter().find(|(head, _)| excludes(head, &held.branch.name)) {
         let why = format!(
             "git cannot keep this branch beside the branch {other}; delete that one or choose another name"
