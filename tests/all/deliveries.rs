@@ -30,10 +30,11 @@ async fn deliver(
         "repository": {"id": 1, "full_name": format!("slip/{}", app.name)}, "commits": [],
     })
     .to_string();
-    let hook = app.hook_url.rsplit_once('/').map_or("", |(_, id)| id);
-    let signature = signature.map_or_else(|| sign(&app.hook_secret, body.as_bytes()), str::to_owned);
+    let hook = app.hook.as_ref().context("a hook")?;
+    let id = hook.url.rsplit_once('/').map_or("", |(_, id)| id);
+    let signature = signature.map_or_else(|| sign(&hook.secret, body.as_bytes()), str::to_owned);
     let answer = platform
-        .request(Method::POST, platform.base_domain(), &format!("/hooks/{hook}"))
+        .request(Method::POST, platform.base_domain(), &format!("/hooks/{id}"))
         .header("content-type", "application/json")
         .header("x-gitea-event", "push")
         .header("x-gitea-delivery", key)
@@ -77,7 +78,8 @@ async fn verdicts(platform: &Platform, app: &TestApp) -> Result<HashMap<String, 
 async fn forged_deliveries_are_refused_and_recorded() -> Result<()> {
     let platform = Platform::from_env()?;
     let app = app::create(&platform, "forged", "static").await?;
-    let right = sign(&app.hook_secret, b"another body");
+    let secret = app.hook.as_ref().map(|hook| hook.secret.as_str()).context("a hook")?;
+    let right = sign(secret, b"another body");
     for (key, signature) in [("wrong", right.as_str()), ("empty", ""), ("upper", &right.to_uppercase())] {
         assert_eq!(deliver(&platform, &app, key, &"a".repeat(40), Some(signature)).await?, 401, "{key}");
     }

@@ -1,7 +1,7 @@
 //! Each role's service account can do what it needs and no more: asked of the API server itself.
 
 use anyhow::Result;
-use harness::platform::Platform;
+use harness::platform::{self, Platform};
 
 async fn can_i(platform: &Platform, account: &str, question: &[&str]) -> Result<bool> {
     let as_account = format!("--as=system:serviceaccount:slipway:{account}");
@@ -77,5 +77,33 @@ async fn the_deployer_is_fenced_to_environments() -> Result<()> {
     std::fs::write(&namespace, ENVIRONMENT)?;
     let file = namespace.path().to_string_lossy();
     platform.kubectl(&["create", "--filename", &file, as_deployer, "--dry-run=server"]).await?;
+    Ok(())
+}
+
+/// It removes environments, and no other namespace: neither one of the platform nor one that only has such a name.
+#[tokio::test]
+async fn the_deployer_deletes_namespaces_of_environments_only() -> Result<()> {
+    let _lock = platform::share()?;
+    let platform = Platform::from_env()?;
+    let as_deployer = "--as=system:serviceaccount:slipway:slipway-deployer";
+    let delete =
+        |name: &'static str| ["delete", "namespace", name, as_deployer, "--dry-run=server", "--wait=false"];
+    // Made for this test: no environment has that application's name.
+    let (labelled, bare) = ("env-rights-labelled", "env-rights-bare");
+    for name in [labelled, bare] {
+        platform.kubectl(&["delete", "namespace", name, "--ignore-not-found"]).await?;
+        platform.kubectl(&["create", "namespace", name]).await?;
+    }
+    platform.kubectl(&["label", "namespace", labelled, "app.kubernetes.io/managed-by=slipway"]).await?;
+    let mut refused = Vec::new();
+    for name in ["kube-system", "slipway", bare] {
+        refused.push((name, platform.kubectl(&delete(name)).await.is_err()));
+    }
+    let allowed = platform.kubectl(&delete(labelled)).await;
+    for name in [labelled, bare] {
+        platform.kubectl(&["delete", "namespace", name, "--wait=false"]).await?;
+    }
+    allowed?;
+    assert_eq!(refused, [("kube-system", true), ("slipway", true), (bare, true)]);
     Ok(())
 }

@@ -18,9 +18,15 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 #[derive(Debug)]
 pub struct TestApp {
     pub name: String,
-    pub hook_url: String,
-    pub hook_secret: String,
+    /// Where its forge delivers to; none when it is pushed to Slipway itself.
+    pub hook: Option<Hook>,
     pub tree: TempDir,
+}
+
+#[derive(Debug)]
+pub struct Hook {
+    pub url: String,
+    pub secret: String,
 }
 
 /// The folder of the small applications in this repository.
@@ -28,9 +34,14 @@ pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("apps")
 }
 
+/// One that no application has yet.
+pub fn new_name(prefix: &str) -> String {
+    format!("{prefix}-{}", &uuid::Uuid::new_v4().simple().to_string()[..6])
+}
+
 /// Creates the repository, the application and the webhook, and a work tree that holds `source`; pushes nothing.
 pub async fn create(platform: &Platform, prefix: &str, source: &str) -> Result<TestApp> {
-    let name = format!("{prefix}-{}", &uuid::Uuid::new_v4().simple().to_string()[..6]);
+    let name = new_name(prefix);
     forge::create_repository(platform, &name).await?;
     let body = json!({
         "name": name, "forge": "gitea", "default_branch": "main",
@@ -45,9 +56,9 @@ pub async fn create(platform: &Platform, prefix: &str, source: &str) -> Result<T
             .map(str::to_owned)
             .with_context(|| format!("no {pointer}"))
     };
-    let (hook_url, hook_secret) = (text("/hook/url")?, text("/hook/secret")?);
-    forge::create_webhook(platform, &name, &hook_url, &hook_secret).await?;
-    let app = TestApp { name, hook_url, hook_secret, tree: tempfile::tempdir()? };
+    let hook = Hook { url: text("/hook/url")?, secret: text("/hook/secret")? };
+    forge::create_webhook(platform, &name, &hook.url, &hook.secret).await?;
+    let app = TestApp { name, hook: Some(hook), tree: tempfile::tempdir()? };
     git(&app, &["init", "--quiet", "--initial-branch=main"]).await?;
     let remote = format!("{}/{}/{}.git", platform.forge_url, platform.forge_user, app.name);
     git(&app, &["remote", "add", "origin", &remote]).await?;
@@ -76,6 +87,15 @@ pub fn edit(app: &TestApp, file: &str, from: &str, to: &str) -> Result<()> {
     Ok(std::fs::write(path, text.replace(from, to))?)
 }
 
+/// The one-line change of the benches: the text between a page's title tags.
+pub fn replace_title(file: &Path, title: &str) -> Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    let (Some(from), Some(to)) = (text.find("<title>"), text.find("</title>")) else {
+        bail!("{} has no title", file.display());
+    };
+    Ok(std::fs::write(file, format!("{}<title>{title}{}", &text[..from], &text[to..]))?)
+}
+
 /// Commits everything and answers the commit's id.
 pub async fn commit(app: &TestApp, message: &str) -> Result<String> {
     git(app, &["add", "--all"]).await?;
@@ -85,13 +105,21 @@ pub async fn commit(app: &TestApp, message: &str) -> Result<String> {
 
 /// Pushes HEAD to a branch of the forge.
 pub async fn push(platform: &Platform, app: &TestApp, branch: &str) -> Result<()> {
+    push_refspec(platform, app, &format!("+HEAD:refs/heads/{branch}")).await
+}
+
+/// Deletes a branch of the forge.
+pub async fn delete_branch(platform: &Platform, app: &TestApp, branch: &str) -> Result<()> {
+    push_refspec(platform, app, &format!(":refs/heads/{branch}")).await
+}
+
+async fn push_refspec(platform: &Platform, app: &TestApp, refspec: &str) -> Result<()> {
     let credentials = base64::Engine::encode(
         &base64::engine::general_purpose::STANDARD,
         format!("{}:{}", platform.forge_user, platform.forge_token),
     );
     let header = format!("Authorization: Basic {credentials}");
-    let refspec = format!("+HEAD:refs/heads/{branch}");
-    run_git(app, &["push", "--quiet", "origin", &refspec], &[("http.extraHeader", &header)]).await?;
+    run_git(app, &["push", "--quiet", "origin", refspec], &[("http.extraHeader", &header)]).await?;
     Ok(())
 }
 

@@ -4,7 +4,16 @@
 
 pub mod app;
 pub mod bench;
+pub mod client;
+pub mod database;
 pub mod forge;
+pub mod idle_proxy;
 pub mod node;
 pub mod platform;
+pub mod player;
+pub mod receiver;
+pub mod remote;
+pub mod soak;
+pub mod tree;
 pub mod wait;
+pub mod words;

@@ -24,6 +24,10 @@ pub struct Platform {
     pub kubectl: String,
     pub ctr: String,
     pub cli: String,
+    /// PostgreSQL's superuser.
+    pub database_url: String,
+    /// A git of a newer version than the one on the PATH.
+    pub newer_git: String,
 }
 
 fn variable(name: &str) -> Result<String> {
@@ -48,6 +52,8 @@ impl Platform {
             kubectl: variable("SLIPWAY_KUBECTL")?,
             ctr: variable("SLIPWAY_CTR")?,
             cli: variable("SLIPWAY_CLI")?,
+            database_url: variable("DATABASE_URL")?,
+            newer_git: variable("SLIPWAY_NEWER_GIT")?,
         })
     }
 
@@ -57,14 +63,14 @@ impl Platform {
     }
 
     /// The router's port on loopback; names under `localhost` are not left to the resolver.
-    fn loopback(&self) -> String {
+    pub fn loopback(&self) -> String {
         let port = self.base_domain().rsplit_once(':').map_or("80", |(_, port)| port);
-        format!("http://127.0.0.1:{port}")
+        format!("127.0.0.1:{port}")
     }
 
     /// A request to any host that the router serves.
     pub fn request(&self, method: Method, host: &str, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.loopback())).header("host", host)
+        self.http.request(method, format!("http://{}{path}", self.loopback())).header("host", host)
     }
 
     /// A request to Slipway's own API as the administrator.

@@ -18,17 +18,27 @@ impl Way {
         self.failed_kept + self.failed_fresh
     }
 
-    /// The value below which `percent` of the rounds lie (nearest rank), in milliseconds.
+    /// [`percentile`] of the rounds, in milliseconds.
     pub fn percentile_ms(&self, percent: usize) -> u64 {
-        let mut sorted = self.rounds.clone();
-        sorted.sort_unstable();
-        let rank = (sorted.len() * percent).div_ceil(100).max(1);
-        sorted.get(rank - 1).map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX))
+        u64::try_from(percentile(&self.rounds, percent).as_millis()).unwrap_or(u64::MAX)
     }
 
     pub fn to_json(&self) -> Value {
         json!({"p50_ms": self.percentile_ms(50), "p90_ms": self.percentile_ms(90), "failed": self.failed()})
     }
+}
+
+/// The value below which `percent` of the rounds lie (nearest rank); nothing of no rounds.
+pub fn percentile(rounds: &[Duration], percent: usize) -> Duration {
+    let mut sorted = rounds.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
+/// Milliseconds with two digits after the point.
+pub fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
 /// Slipway's p50 as a part of the plain way's.

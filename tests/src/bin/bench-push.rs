@@ -4,16 +4,17 @@
 #![allow(clippy::print_stdout, reason = "a bench prints its results")]
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
-use harness::app::{self, TestApp};
+use harness::app;
 use harness::bench::clients::{self, Target};
 use harness::bench::plain::{self, Plain, Tools};
 use harness::bench::stats::{self, Way};
 use harness::platform::Platform;
+use harness::remote::{self, Remote};
 use serde_json::json;
 
 /// Times a one-line change from `git push` to being served.
@@ -52,9 +53,9 @@ async fn main() -> Result<()> {
         Tools { buildctl: arguments.buildctl, buildkit: arguments.buildkit, registry: arguments.registry };
     println!("setting up both ways with tests/apps/{SOURCE}");
     let plain = plain::set_up(&platform, &tools, SOURCE, FIRST).await?;
-    let slipway = app::create(&platform, "bench", SOURCE).await?;
-    app::deliver(&platform, &slipway, "First").await?;
-    app::serves(&platform, &slipway, FIRST).await?;
+    let slipway = remote::create(&platform, "bench", SOURCE).await?;
+    push(&slipway).await?;
+    app::serves(&platform, &slipway.app, FIRST).await?;
 
     let (plain_way, slipway_way) = measure(&platform, &plain, &slipway, arguments.rounds).await?;
     plain::tear_down(&platform).await?;
@@ -80,24 +81,24 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure(platform: &Platform, plain: &Plain, slipway: &TestApp, rounds: usize) -> Result<(Way, Way)> {
+async fn measure(platform: &Platform, plain: &Plain, slipway: &Remote, rounds: usize) -> Result<(Way, Way)> {
     let port = platform.base_domain().rsplit_once(':').map_or("80", |(_, port)| port);
     let target = Target {
         url: format!("http://127.0.0.1:{port}/"),
-        host: Some(format!("main--{}.{}", slipway.name, platform.base_domain())),
+        host: Some(format!("main--{}.{}", slipway.app.name, platform.base_domain())),
     };
     let (mut plain_way, mut slipway_way) = (Way::default(), Way::default());
     let (plain_clients, slipway_clients) = (clients::start(&plain.target)?, clients::start(&target)?);
     for round in 1..=rounds {
         let marker = format!("plain round {round} ");
-        replace_title(&plain.tree.join(FILE), &marker)?;
+        app::replace_title(&plain.tree.join(FILE), &marker)?;
         plain::commit(plain, &marker).await?;
         let plain_took = timed(&plain.target, &marker, plain::push_committed(plain)).await?;
 
         let marker = format!("slipway round {round} ");
-        replace_title(&slipway.tree.path().join(FILE), &marker)?;
-        app::commit(slipway, &marker).await?;
-        let slipway_took = timed(&target, &marker, app::push(platform, slipway, "main")).await?;
+        app::replace_title(&slipway.tree.path.join(FILE), &marker)?;
+        remote::commit(&slipway.tree, &marker).await?;
+        let slipway_took = timed(&target, &marker, push(slipway)).await?;
 
         println!(
             "round {round:2}: plain {:5} ms, slipway {:5} ms",
@@ -110,6 +111,12 @@ async fn measure(platform: &Platform, plain: &Plain, slipway: &TestApp, rounds: 
     clients::stop(plain_clients, &mut plain_way).await;
     clients::stop(slipway_clients, &mut slipway_way).await;
     Ok((plain_way, slipway_way))
+}
+
+async fn push(slipway: &Remote) -> Result<()> {
+    let said = remote::push(slipway, &["--quiet"], &["main"]).await?;
+    ensure!(said.code == Some(0), "the push failed: {}", said.text);
+    Ok(())
 }
 
 /// From the start of `push` to the first answer that carries `marker`; also waits for the push to end.
@@ -128,13 +135,4 @@ async fn timed(target: &Target, marker: &str, push: impl Future<Output = Result<
     };
     let (took, ()) = tokio::try_join!(look, push)?;
     Ok(took)
-}
-
-/// The one-line change: the text between the page's title tags.
-fn replace_title(file: &Path, title: &str) -> Result<()> {
-    let text = std::fs::read_to_string(file)?;
-    let (Some(from), Some(to)) = (text.find("<title>"), text.find("</title>")) else {
-        bail!("{} has no title", file.display());
-    };
-    Ok(std::fs::write(file, format!("{}<title>{title}{}", &text[..from], &text[to..]))?)
 }
