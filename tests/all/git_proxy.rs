@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use harness::platform::Platform;
+use harness::platform::{Platform, is_long};
 use harness::words::{assert_lines, fits};
 use harness::{app, idle_proxy, platform, remote};
 
@@ -16,9 +16,7 @@ struct Silence {
 
 /// As nginx has it by default, for as long as a long build takes, when somebody has the time.
 fn silence() -> Silence {
-    #[expect(clippy::disallowed_methods, reason = "a test binary has no arguments of its own")]
-    let is_long = std::env::var("SLIPWAY_LONG_TESTS").is_ok_and(|it| it == "1");
-    let (idle_max, silent_for) = if is_long { (60, 20 * 60) } else { (8, 40) };
+    let (idle_max, silent_for) = if is_long() { (60, 20 * 60) } else { (8, 40) };
     Silence { idle_max: Duration::from_secs(idle_max), silent_for: Duration::from_secs(silent_for) }
 }
 

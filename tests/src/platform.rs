@@ -36,6 +36,11 @@ fn variable(name: &str) -> Result<String> {
         .with_context(|| format!("{name} is not set: run the end-to-end tests through `cargo xtask test`"))
 }
 
+/// Somebody has the time for tests that take long: `SLIPWAY_LONG_TESTS=1`.
+pub fn is_long() -> bool {
+    variable("SLIPWAY_LONG_TESTS").is_ok_and(|it| it == "1")
+}
+
 impl Platform {
     pub fn from_env() -> Result<Platform> {
         // The second test of a process finds the provider installed.
