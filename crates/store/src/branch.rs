@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use domain::job::JobKind;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use crate::queue::{self, NewJob, enqueue};
-use crate::{build, push};
+use crate::build::cancel;
+use crate::queue::{NewJob, enqueue};
 
 #[derive(Debug, Clone, FromRow)]
 pub struct Branch {
@@ -115,7 +115,7 @@ pub(crate) async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<Branch> {
 }
 
 /// The heads of an application's branches: what its git remote shows.
-pub async fn heads(db: &PgPool, app_id: Uuid) -> Result<Vec<(String, String)>> {
+pub async fn heads(db: impl PgExecutor<'_>, app_id: Uuid) -> Result<Vec<(String, String)>> {
     Ok(sqlx::query_as("select name, head from branch where app_id = $1 and head is not null order by name")
         .bind(app_id)
         .fetch_all(db)
@@ -141,12 +141,7 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     let branch = lock(conn, id).await?;
     move_to(conn, &branch, None).await?;
     sqlx::query("update branch set head = null where id = $1").bind(id).execute(&mut *conn).await?;
-    for build in queue::cancel_lane(conn, JobKind::Build, &id.to_string()).await? {
-        if build::cancel_queued(conn, build).await? {
-            push::enqueue_report(conn, build).await?;
-        }
-    }
-    Ok(())
+    cancel::of_branch(conn, id).await
 }
 
 /// A branch by its name.

@@ -6,6 +6,7 @@ use domain::commit::Commit;
 use domain::job::JobKind;
 use domain::state::PushState;
 use gitrepo::bare::Repository;
+use sqlx::PgConnection;
 use store::bell::{self, Channel};
 use store::build::Build;
 use store::push::Held;
@@ -30,7 +31,7 @@ pub(super) async fn settle(git: &Git, repository: &Repository, push: Uuid) -> Re
     let mut tx = git.db.begin().await?;
     let held = store::push::hold(&mut tx, push).await?.context("the push was never written down")?;
     let settled = match held.push.state.0 {
-        PushState::Receiving => match judge(git, repository, &held).await? {
+        PushState::Receiving => match judge(&mut tx, repository, &held).await? {
             Decision::Accept => Settled::Queued(store::push::accept(&mut tx, &held).await?),
             Decision::Attach => {
                 store::push::end(&mut tx, push, PushState::Attached, None).await?;
@@ -71,13 +72,14 @@ async fn found(git: &Git, held: &Held, state: PushState) -> Result<Settled> {
     })
 }
 
-/// Looks into the repository, whose objects are all there by now.
-async fn judge(git: &Git, repository: &Repository, held: &Held) -> Result<Decision> {
+/// Looks into the repository, whose objects are all there by now. Whoever holds a connection never waits for another:
+/// as many pushes at once as there are connections would wait for each other.
+async fn judge(conn: &mut PgConnection, repository: &Repository, held: &Held) -> Result<Decision> {
     let new = Commit::parse(&held.push.commit)?;
     // A branch that is shown already has its place.
     let heads = match &held.branch.head {
         Some(_) => Vec::new(),
-        None => store::branch::heads(&git.db, held.branch.app_id).await?,
+        None => store::branch::heads(conn, held.branch.app_id).await?,
     };
     if let Some((other, _)) = heads.iter().find(|(head, _)| excludes(head, &held.branch.name)) {
         let why = format!(

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use domain::scope::Scope;
 use gitrepo::bare::Repositories;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use store::token::NewToken;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -124,6 +126,18 @@ async fn more_push_options_than_anybody_needs(db: PgPool) {
         assert!(!went_well && said.lines().any(|line| line == why), "{said}");
     }
     assert_eq!(count(&db, "select count(*) from app").await, 0);
+}
+
+/// As many pushes as there are connections would wait for each other if one that has a connection needed another.
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn one_connection_is_enough(db: PgPool) {
+    let options = db.connect_options().as_ref().clone();
+    let db = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let pushed = Pushed::new(&db).await;
+    let pushing = tokio::time::timeout(Duration::from_secs(60), pushed.push(&["main"]));
+    let (went_well, said) = pushing.await.expect("the push waits for a second connection");
+    assert!(went_well, "{said}");
+    assert_eq!(count(&db, "select count(*) from build").await, 1);
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
