@@ -1,4 +1,4 @@
-//! The kinds of work in the queue.
+//! The kinds of work in the queue, and what becomes of a branch's builds when a newer commit arrives.
 
 use crate::word::word_enum;
 
@@ -13,5 +13,17 @@ word_enum! {
         Build = "build",
         /// Make an environment what it is to be. Subject: the release to roll out, or the environment, to remove it.
         Deploy = "deploy",
+    }
+}
+
+word_enum! {
+    /// Which of a branch's commits are built.
+    BuildPolicy {
+        /// The newest: what waits gives way to it, and what runs is stopped.
+        Newest = "newest",
+        /// All, one after the other in the order in which they came.
+        Every = "every",
+        /// The newest, once what runs has ended by itself.
+        FinishRunning = "finish-running",
     }
 }

@@ -10,6 +10,7 @@ pub mod name;
 pub mod push_options;
 pub mod reason;
 pub mod scope;
+pub mod setting;
 pub mod state;
 pub mod verdict;
 pub mod word;

@@ -23,6 +23,7 @@ word_enum! {
         BuildTimeout = "build_timeout",
         ForgeUnavailable = "forge_unavailable",
         BuildkitUnavailable = "buildkit_unavailable",
+        CacheCorrupt = "cache_corrupt",
         RegistryRefused = "registry_refused",
         RegistryUnavailable = "registry_unavailable",
         // while rolling out
@@ -47,6 +48,7 @@ impl ReasonCode {
         match self {
             ReasonCode::ForgeUnavailable
             | ReasonCode::BuildkitUnavailable
+            | ReasonCode::CacheCorrupt
             | ReasonCode::RegistryRefused
             | ReasonCode::RegistryUnavailable
             | ReasonCode::NodeFault
@@ -92,6 +94,9 @@ impl ReasonCode {
             }
             ReasonCode::BuildkitUnavailable => {
                 "BuildKit did not answer. It was tried several times; push again later."
+            }
+            ReasonCode::CacheCorrupt => {
+                "BuildKit's cache was damaged and has been set aside. Push again, and tell the administrator."
             }
             ReasonCode::RegistryRefused => {
                 "Ask the platform's administrator to check the registry's credentials."

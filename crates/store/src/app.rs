@@ -16,7 +16,12 @@ pub struct App {
     pub forge: Option<Forge>,
     pub default_branch: String,
     pub dockerfile: String,
-    pub port: i32,
+    /// The folder whose files the Dockerfile may copy; empty: all of the repository.
+    pub context: String,
+    /// The stage of the Dockerfile that is wanted, when it is not the last.
+    pub target: Option<String>,
+    /// `None`: the one that the image exposes.
+    pub port: Option<i32>,
     pub health_path: String,
     pub created_at: Time,
 }
@@ -39,6 +44,8 @@ impl<'r> FromRow<'r, PgRow> for App {
             forge: forge(row)?,
             default_branch: row.try_get("default_branch")?,
             dockerfile: row.try_get("dockerfile")?,
+            context: row.try_get("context")?,
+            target: row.try_get("target")?,
             port: row.try_get("port")?,
             health_path: row.try_get("health_path")?,
             created_at: row.try_get("created_at")?,
@@ -63,14 +70,25 @@ pub struct NewApp<'a> {
     pub forge: Option<Forge>,
     pub default_branch: &'a str,
     pub dockerfile: &'a str,
-    pub port: u16,
+    pub context: &'a str,
+    pub target: Option<&'a str>,
+    pub port: Option<u16>,
     pub health_path: &'a str,
 }
 
 impl<'a> NewApp<'a> {
     /// With the defaults that a first push takes.
     pub const fn pushed(name: &'a str, default_branch: &'a str) -> NewApp<'a> {
-        NewApp { name, forge: None, default_branch, dockerfile: "Dockerfile", port: 8080, health_path: "/" }
+        NewApp {
+            name,
+            forge: None,
+            default_branch,
+            dockerfile: "Dockerfile",
+            context: "",
+            target: None,
+            port: None,
+            health_path: "/",
+        }
     }
 }
 
@@ -85,8 +103,11 @@ pub struct Hook {
 pub async fn create(conn: &mut PgConnection, app: &NewApp<'_>) -> Result<Option<App>> {
     let forge = app.forge.as_ref();
     Ok(sqlx::query_as(
-        "insert into app (id, name, forge, repo_url, forge_user, forge_token, api_url, default_branch, dockerfile, port, health_path)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (name) do nothing returning *",
+        "with made as (
+             insert into app (id, name, forge, repo_url, forge_user, forge_token, api_url, default_branch, dockerfile, port, health_path, context, target)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict (name) do nothing returning *
+         ), placed as (insert into turn (app_id) select id from made)
+         select * from made",
     )
     .bind(Uuid::now_v7())
     .bind(app.name)
@@ -97,8 +118,10 @@ pub async fn create(conn: &mut PgConnection, app: &NewApp<'_>) -> Result<Option<
     .bind(forge.and_then(|forge| forge.api_url.as_deref()))
     .bind(app.default_branch)
     .bind(app.dockerfile)
-    .bind(i32::from(app.port))
+    .bind(app.port.map(i32::from))
     .bind(app.health_path)
+    .bind(app.context)
+    .bind(app.target)
     .fetch_optional(conn)
     .await?)
 }

@@ -67,7 +67,7 @@ pub async fn get(db: &PgPool, id: Uuid) -> Result<Option<Branch>> {
 /// Queues the question what the branch is now.
 pub async fn enqueue_resolve(conn: &mut PgConnection, branch_id: Uuid) -> Result<()> {
     let key = branch_id.to_string();
-    enqueue(conn, NewJob { kind: JobKind::Resolve, lane: &key, lock_key: &key, subject: branch_id }).await?;
+    enqueue(conn, NewJob::keyed(JobKind::Resolve, &key, branch_id)).await?;
     Ok(())
 }
 

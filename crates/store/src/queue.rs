@@ -8,7 +8,7 @@ pub mod standing;
 use std::time::Duration;
 
 use anyhow::Result;
-use domain::job::JobKind;
+use domain::job::{BuildPolicy, JobKind};
 use sqlx::postgres::types::PgInterval;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
@@ -36,15 +36,44 @@ impl Job {
     }
 }
 
+/// Who waits for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Somebody who pushed.
+    Push = 0,
+    /// Nobody: what was built before is built again.
+    Rebuild = 1,
+}
+
 /// What `enqueue` puts into the queue.
 #[derive(Debug, Clone, Copy)]
 pub struct NewJob<'a> {
     pub kind: JobKind,
     /// At most one job of a lane waits; a newer one takes its place.
     pub lane: &'a str,
-    /// At most one job of a lock runs.
+    /// At most one job of a lock runs, and the oldest that waits is the next one.
     pub lock_key: &'a str,
     pub subject: Uuid,
+    /// The application whose turn a build needs; other jobs are taken as they come.
+    pub turn_of: Option<Uuid>,
+    pub priority: Priority,
+    /// What runs of the lane is asked to stop.
+    pub stops_running: bool,
+}
+
+impl<'a> NewJob<'a> {
+    /// One that is taken as it comes, alone under its key; what runs there is asked to stop.
+    pub const fn keyed(kind: JobKind, key: &'a str, subject: Uuid) -> NewJob<'a> {
+        NewJob {
+            kind,
+            lane: key,
+            lock_key: key,
+            subject,
+            turn_of: None,
+            priority: Priority::Push,
+            stops_running: true,
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -90,14 +119,32 @@ pub async fn enqueue(conn: &mut PgConnection, job: NewJob<'_>) -> Result<i64> {
 /// As [`enqueue`], but nobody takes the job before `delay` has gone by.
 pub async fn enqueue_after(conn: &mut PgConnection, job: NewJob<'_>, delay: Duration) -> Result<i64> {
     lock_lane(&mut *conn, job.kind, job.lane).await?;
+    put(conn, job, delay).await
+}
+
+/// [`lock_lane`] for the builds of a branch. Answers which of them are wanted.
+pub(crate) async fn lock_branch_lane(conn: &mut PgConnection, branch_id: Uuid) -> Result<BuildPolicy> {
+    let policy: String = sqlx::query_scalar(
+        "select build_policy from branch, pg_advisory_xact_lock(hashtextextended('build/' || $1::text, 0)) where id = $1",
+    )
+    .bind(branch_id)
+    .fetch_one(conn)
+    .await?;
+    Ok(policy.parse()?)
+}
+
+/// [`enqueue_after`], of a lane that is locked.
+pub(crate) async fn put(conn: &mut PgConnection, job: NewJob<'_>, delay: Duration) -> Result<i64> {
     let id = sqlx::query_scalar(
         "with stale as (
              update job set cancel = true
-             where kind = $1 and lane = $2 and state = 'running' and subject <> $4
+             where $8 and kind = $1 and lane = $2 and lock_key = $3 and state = 'running' and subject <> $4
          )
-         insert into job (kind, lane, lock_key, subject, run_at) values ($1, $2, $3, $4, now() + $5)
+         insert into job (kind, lane, lock_key, subject, run_at, app_id, priority)
+         values ($1, $2, $3, $4, now() + $5, $6, $7)
          on conflict (kind, lane) where state = 'queued'
-         do update set subject = excluded.subject, run_at = excluded.run_at, attempt = 0, error = null
+         do update set subject = excluded.subject, priority = least(job.priority, excluded.priority), attempt = 0, error = null,
+             run_at = case when $5 = interval '0' then least(job.run_at, excluded.run_at) else excluded.run_at end
          returning id",
     )
     .bind(job.kind.as_str())
@@ -105,18 +152,42 @@ pub async fn enqueue_after(conn: &mut PgConnection, job: NewJob<'_>, delay: Dura
     .bind(job.lock_key)
     .bind(job.subject)
     .bind(interval(delay))
+    .bind(job.turn_of)
+    .bind(job.priority as i16)
+    .bind(job.stops_running)
     .fetch_one(conn)
     .await?;
     Ok(id)
 }
 
-/// Takes the next ready job of `kinds` whose lock is free.
+/// Takes the next ready job of `kinds` whose lock is free: a build when it is its application's turn, others as they come.
 pub async fn claim(db: &PgPool, kinds: &[JobKind], owner: &str, ttl: Duration) -> Result<Option<Job>> {
-    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    if kinds.contains(&JobKind::Build)
+        && let Some(job) = claim_build(db, owner, ttl).await?
+    {
+        return Ok(Some(job));
+    }
+    let kinds: Vec<&str> =
+        kinds.iter().filter(|kind| **kind != JobKind::Build).map(|kind| kind.as_str()).collect();
+    if kinds.is_empty() { Ok(None) } else { claim_as_they_come(db, &kinds, owner, ttl).await }
+}
+
+/// Whose turn it is, the database says: see the migration that brought `claim_build`.
+async fn claim_build(db: &PgPool, owner: &str, ttl: Duration) -> Result<Option<Job>> {
+    Ok(sqlx::query_as(
+        "select id, kind, lane, lock_key, subject, attempt, attempt_max, lease from claim_build($1, $2)",
+    )
+    .bind(owner)
+    .bind(interval(ttl))
+    .fetch_optional(db)
+    .await?)
+}
+
+async fn claim_as_they_come(db: &PgPool, kinds: &[&str], owner: &str, ttl: Duration) -> Result<Option<Job>> {
     let claimed = sqlx::query_as(
         "with next as (
              select id from job q
-             where kind = any($1) and state = 'queued' and run_at <= now()
+             where kind = any($1) and app_id is null and state = 'queued' and run_at <= now()
                and not exists (
                    select from job r where r.kind = q.kind and r.lock_key = q.lock_key and r.state = 'running'
                )
@@ -186,7 +257,7 @@ pub async fn finish(conn: &mut PgConnection, job: &Job, outcome: Outcome<'_>) ->
              ) then 'superseded' else $3 end::job_state as state
          )
          update job set state = want.state, error = $4, run_at = now() + $5, attempt = attempt - $8,
-             lease = null, lease_owner = null, lease_until = null,
+             lease = null, lease_owner = null, lease_until = null, seat = null,
              finished_at = case when want.state = 'queued' then null else now() end
          from want where id = $1 and lease = $2",
     )
@@ -214,17 +285,20 @@ pub async fn subject_of_lease(db: &PgPool, kind: JobKind, lease: Uuid) -> Result
     .await?)
 }
 
-/// What waits in the lane is dropped, what runs is asked to stop. Answers the subjects that will not run any more.
+/// What waits in the lane or under the lock of this name is dropped, what runs is asked to stop. Answers the subjects
+/// that will not run any more.
 pub async fn cancel_lane(conn: &mut PgConnection, kind: JobKind, lane: &str) -> Result<Vec<Uuid>> {
     lock_lane(&mut *conn, kind, lane).await?;
-    sqlx::query("update job set cancel = true where kind = $1 and lane = $2 and state = 'running'")
-        .bind(kind.as_str())
-        .bind(lane)
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query(
+        "update job set cancel = true where kind = $1 and (lane = $2 or lock_key = $2) and state = 'running'",
+    )
+    .bind(kind.as_str())
+    .bind(lane)
+    .execute(&mut *conn)
+    .await?;
     Ok(sqlx::query_scalar(
         "update job set state = 'cancelled', finished_at = now()
-         where kind = $1 and lane = $2 and state = 'queued' returning subject",
+         where kind = $1 and (lane = $2 or lock_key = $2) and state = 'queued' returning subject",
     )
     .bind(kind.as_str())
     .bind(lane)
@@ -232,24 +306,27 @@ pub async fn cancel_lane(conn: &mut PgConnection, kind: JobKind, lane: &str) -> 
     .await?)
 }
 
-/// As [`cancel_lane`], of one subject. `true`: it waited, and will not run any more.
+/// As [`cancel_lane`], of one subject, which may have a lane of its own. `true`: it waited, and will not run any more.
 pub(crate) async fn cancel(
     conn: &mut PgConnection,
     kind: JobKind,
     lane: &str,
     subject: Uuid,
 ) -> Result<bool> {
+    let own = subject.to_string();
     lock_lane(&mut *conn, kind, lane).await?;
+    lock_lane(&mut *conn, kind, &own).await?;
     let dropped: Vec<bool> = sqlx::query_scalar(
         "update job set cancel = (state = 'running'),
              finished_at = case state when 'queued' then now() end,
              state = (case state when 'queued' then 'cancelled' else 'running' end)::job_state
-         where kind = $1 and lane = $2 and subject = $3 and state in ('queued', 'running')
+         where kind = $1 and lane in ($2, $4) and subject = $3 and state in ('queued', 'running')
          returning state = 'cancelled'",
     )
     .bind(kind.as_str())
     .bind(lane)
     .bind(subject)
+    .bind(own)
     .fetch_all(conn)
     .await?;
     Ok(dropped.contains(&true))
@@ -270,7 +347,19 @@ pub async fn sweep(db: &PgPool) -> Result<u64> {
         swept += u64::from(finish(&mut tx, job, retry).await?);
         tx.commit().await?;
     }
+    settle_turns(db).await?;
     Ok(swept)
+}
+
+/// Applications of which nothing waits any more, because what waited was cancelled, are asked no longer.
+async fn settle_turns(db: &PgPool) -> Result<()> {
+    sqlx::query(
+        "select settle_turn(app_id) from turn t
+         where waits is not null and not exists (select from job q where q.app_id = t.app_id and q.state = 'queued')",
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Finished jobs are of no use after a week: their story is in builds and releases.

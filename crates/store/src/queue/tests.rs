@@ -9,12 +9,15 @@ use uuid::Uuid;
 
 use super::*;
 
+mod policy;
+mod turns;
+
 const TTL: Duration = Duration::from_secs(30);
 
 async fn push_to(db: &PgPool, lane: &str, lock_key: &str) -> Uuid {
     let subject = Uuid::now_v7();
     let mut tx = db.begin().await.unwrap();
-    enqueue(&mut tx, NewJob { kind: JobKind::Build, lane, lock_key, subject }).await.unwrap();
+    enqueue(&mut tx, NewJob { lane, ..NewJob::keyed(JobKind::Deploy, lock_key, subject) }).await.unwrap();
     tx.commit().await.unwrap();
     subject
 }
@@ -24,7 +27,7 @@ async fn push(db: &PgPool, lane: &str) -> Uuid {
 }
 
 async fn take(db: &PgPool) -> Option<Job> {
-    claim(db, &[JobKind::Build], "w", TTL).await.unwrap()
+    claim(db, &[JobKind::Deploy], "w", TTL).await.unwrap()
 }
 
 async fn end(db: &PgPool, job: &Job, outcome: Outcome<'_>) -> bool {
@@ -88,7 +91,7 @@ async fn retry_yields_to_newer_push(db: PgPool) {
 #[sqlx::test(migrator = "crate::MIGRATOR")]
 async fn lost_lease_writes_nothing(db: PgPool) {
     push(&db, "a").await;
-    let first = claim(&db, &[JobKind::Build], "w1", Duration::ZERO).await.unwrap().unwrap();
+    let first = claim(&db, &[JobKind::Deploy], "w1", Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(sweep(&db).await.unwrap(), 1);
     let second = take(&db).await.unwrap();
     assert_eq!((second.id, second.attempt), (first.id, 2));
@@ -115,7 +118,7 @@ async fn attempts_are_counted_and_handing_back_is_not(db: PgPool) {
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
 async fn a_delayed_job_waits_until_a_prompt_one_takes_its_place(db: PgPool) {
-    let job = |subject| NewJob { kind: JobKind::Build, lane: "a", lock_key: "a", subject };
+    let job = |subject| NewJob::keyed(JobKind::Deploy, "a", subject);
     let mut conn = db.acquire().await.unwrap();
     enqueue_after(&mut conn, job(Uuid::now_v7()), TTL).await.unwrap();
     assert!(take(&db).await.is_none());
@@ -188,7 +191,7 @@ async fn retries_race_pushes(db: PgPool) {
             for i in 0..120 {
                 let ttl = if i % 3 == 0 { Duration::ZERO } else { TTL };
                 sweep(&db).await.unwrap();
-                if let Some(job) = claim(&db, &[JobKind::Build], "w", ttl).await.unwrap() {
+                if let Some(job) = claim(&db, &[JobKind::Deploy], "w", ttl).await.unwrap() {
                     let retry = Outcome::Retry { error: "x", delay: Duration::ZERO };
                     end(&db, &job, if (i + n) % 2 == 0 { retry } else { Outcome::Cancelled }).await;
                 }

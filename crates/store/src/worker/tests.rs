@@ -9,9 +9,7 @@ use crate::queue::NewJob;
 async fn push(db: &PgPool) -> Uuid {
     let subject = Uuid::now_v7();
     let mut tx = db.begin().await.unwrap();
-    queue::enqueue(&mut tx, NewJob { kind: JobKind::Deploy, lane: "env", lock_key: "env", subject })
-        .await
-        .unwrap();
+    queue::enqueue(&mut tx, NewJob::keyed(JobKind::Deploy, "env", subject)).await.unwrap();
     tx.commit().await.unwrap();
     wake(db, &[JobKind::Deploy]).await;
     subject

@@ -1,7 +1,7 @@
 //! The place of a build in the queue, told when it changes, but not oftener than anybody reads.
 
 use jiff::{SignedDuration, Timestamp};
-use store::queue::standing::Standing;
+use store::queue::standing::{Standing, Why};
 
 use super::{detail, phase, problem, words};
 
@@ -47,36 +47,54 @@ impl Place {
     }
 
     fn is_next(&self) -> bool {
-        self.standing.position == 1 && self.standing.held_by.is_none()
+        self.standing.position == 1 && matches!(self.standing.why, Why::Builder | Why::Turn)
     }
 
     fn told(&mut self, now: Timestamp) -> Vec<String> {
         (self.told_at, self.is_told) = (now, true);
-        let Standing { position, waiting, running, ahead, held_by, .. } = &self.standing;
+        let Standing { position, waiting, running, ahead, why, starts_in, .. } = &self.standing;
+        let begins =
+            starts_in.map(|it| format!(", begins in about {}", words::about(it))).unwrap_or_default();
         let mut lines = Vec::new();
         if *position > 1 {
             let named: Vec<String> = ahead.iter().map(|it| format!("{} #{}", it.app, it.number)).collect();
             let more = position - 1 - i64::try_from(named.len()).unwrap_or_default();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let named = named.join(", ");
-            lines.push(phase(format!("Queued: number {position} of {waiting}, behind {named}{more}")));
+            lines
+                .push(phase(format!("Queued: number {position} of {waiting}, behind {named}{more}{begins}")));
         } else {
             let runs =
                 if *running == 1 { "1 build runs".to_owned() } else { format!("{running} builds run") };
-            lines.push(phase(format!("Queued: next ({runs})")));
+            lines.push(phase(format!("Queued: next ({runs}){begins}")));
         }
-        if let Some(number) = held_by {
-            let app = &self.app;
-            let why =
-                format!("waits for build #{number} of {app}: builds of one application run one at a time");
-            lines.push(detail(why));
-        }
+        lines.extend(self.holds(why).map(detail));
         lines
+    }
+
+    /// What it waits for, when that is not only others' turn.
+    fn holds(&self, why: &Why) -> Option<String> {
+        let app = &self.app;
+        match why {
+            Why::App { number, limit: 1 } => {
+                Some(format!("waits for build #{number} of {app}: builds of {app} run one at a time"))
+            }
+            Why::App { number, limit } => {
+                Some(format!("waits for build #{number} of {app}: {limit} builds of {app} run at a time"))
+            }
+            Why::Branch { number } => {
+                Some(format!("waits for build #{number} of {app}: builds of one branch run one at a time"))
+            }
+            Why::Team { name, limit } => {
+                Some(format!("waits for a build of team {name}: {limit} run at a time"))
+            }
+            Why::Pause | Why::Turn | Why::Builder => None,
+        }
     }
 
     pub(super) fn still(&self, now: Timestamp) -> String {
         let age = words::age(self.since, now);
-        match (self.standing.held_by, self.standing.position) {
+        match (self.standing.why.number(), self.standing.position) {
             (Some(number), _) => format!("still waiting for build #{number} of {} ({age})", self.app),
             (None, 1) => format!("still waiting for a builder ({age})"),
             (None, position) => {
