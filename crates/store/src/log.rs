@@ -1,14 +1,21 @@
 //! Steps and the log of a build. Append-only chunks; each line has a number, without holes; written only by the lease's holder.
 
-use anyhow::Result;
+pub mod archive;
+pub mod day;
+mod lines;
+pub mod read;
+#[cfg(test)]
+mod tests;
+
+use anyhow::{Context as _, Result};
+use jiff_sqlx::{Date, ToSqlx as _};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
+pub use self::lines::{Chunk, Lines};
+pub use self::read::{Line, Logs, Page, Raw, page, raw, read};
 use crate::Time;
 use crate::queue::{self, Job};
-
-/// Chunks that are looked at for one page.
-const PAGE_CHUNKS: i64 = 50;
 
 #[derive(Debug, Clone, FromRow, serde::Serialize)]
 pub struct Step {
@@ -20,10 +27,12 @@ pub struct Step {
     pub error: Option<String>,
     pub started_at: Option<Time>,
     pub completed_at: Option<Time>,
+    /// The steps whose results it needs.
+    pub inputs: Vec<i32>,
 }
 
 /// A step as its builder sees it; times come from BuildKit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepUpdate {
     pub number: i32,
     pub attempt: i32,
@@ -32,42 +41,53 @@ pub struct StepUpdate {
     pub error: Option<String>,
     pub started_at: Option<jiff::Timestamp>,
     pub completed_at: Option<jiff::Timestamp>,
+    pub inputs: Vec<i32>,
 }
 
-/// Lines of one step that came together; step 0 is the build itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lines {
-    pub step: i32,
-    pub lines: Vec<String>,
+/// Lines that are in no log because it is too long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow, serde::Serialize)]
+pub struct Dropped {
+    #[sqlx(rename = "dropped_lines")]
+    pub lines: i64,
+    #[sqlx(rename = "dropped_bytes")]
+    pub bytes: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Line {
-    /// From 0, without holes.
-    pub number: i64,
-    pub step: i32,
-    pub at: Time,
-    pub text: String,
+/// What is written together.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Batch<'a> {
+    pub steps: &'a [StepUpdate],
+    pub chunks: &'a [Chunk],
+    /// Since the batch before.
+    pub dropped: Dropped,
 }
 
-/// Writes steps and lines of `build_id` in one transaction. `false`: the lease is lost and nothing was written.
+/// How much log there is by now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
+pub struct Extent {
+    /// The number the next line will have; 0 once the log is forgotten.
+    pub line_count: i64,
+    /// Of the lines, with their ends.
+    pub byte_count: i64,
+    /// What they take in the database, or took.
+    pub stored_bytes: i64,
+    #[sqlx(flatten)]
+    pub dropped: Dropped,
+    pub is_expired: bool,
+}
+
+/// Writes the batch in one transaction. `false`: the lease is lost and nothing was written.
 /// Ring [`crate::bell::Channel::Build`] after it.
-pub async fn append(
-    db: &PgPool,
-    job: &Job,
-    build_id: Uuid,
-    steps: &[StepUpdate],
-    lines: &[Lines],
-) -> Result<bool> {
+pub async fn append(db: &PgPool, job: &Job, build_id: Uuid, batch: &Batch<'_>) -> Result<bool> {
     let mut tx = db.begin().await?;
     if !queue::holds(&mut tx, job).await? {
         return Ok(false);
     }
-    for step in steps {
+    for step in batch.steps {
         put_step(&mut tx, build_id, step).await?;
     }
-    for chunk in lines.iter().filter(|chunk| !chunk.lines.is_empty()) {
-        append_chunk(&mut tx, build_id, chunk).await?;
+    if !batch.chunks.is_empty() || batch.dropped != Dropped::default() {
+        put_chunks(&mut tx, build_id, batch).await?;
     }
     tx.commit().await?;
     Ok(true)
@@ -75,134 +95,98 @@ pub async fn append(
 
 async fn put_step(conn: &mut PgConnection, build_id: Uuid, step: &StepUpdate) -> Result<()> {
     sqlx::query(
-        "insert into step (build_id, number, attempt, name, cached, error, started_at, completed_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
+        "insert into step (build_id, number, attempt, name, cached, error, started_at, completed_at, inputs)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict (build_id, number) do update set name = excluded.name, cached = excluded.cached,
-             error = excluded.error, started_at = excluded.started_at, completed_at = excluded.completed_at",
+             error = excluded.error, started_at = excluded.started_at, completed_at = excluded.completed_at,
+             inputs = excluded.inputs",
     )
     .bind(build_id)
     .bind(step.number)
     .bind(step.attempt)
-    .bind(&step.name)
+    // PostgreSQL's text holds no NUL.
+    .bind(step.name.replace('\0', ""))
     .bind(step.cached)
-    .bind(&step.error)
+    .bind(step.error.as_ref().map(|it| it.replace('\0', "")))
     .bind(step.started_at.map(jiff_sqlx::ToSqlx::to_sqlx))
     .bind(step.completed_at.map(jiff_sqlx::ToSqlx::to_sqlx))
+    .bind(&step.inputs)
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// PostgreSQL text holds no NUL, and a line holds no line feed: both are cleaned here, so that a line's number stays true.
-async fn append_chunk(conn: &mut PgConnection, build_id: Uuid, chunk: &Lines) -> Result<()> {
-    let clean: Vec<String> =
-        chunk.lines.iter().map(|line| line.replace('\0', "").replace('\n', " ")).collect();
+async fn put_chunks(conn: &mut PgConnection, build_id: Uuid, batch: &Batch<'_>) -> Result<()> {
+    let chunks = batch.chunks;
+    let total = |of: fn(&Chunk) -> i64| chunks.iter().map(of).sum::<i64>();
+    let added = total(|it| i64::from(it.line_count));
+    let (day, line_count): (Date, i64) = sqlx::query_as(
+        "insert into build_log (build_id, day, line_count, byte_count, stored_bytes, dropped_lines, dropped_bytes)
+         select id, (created_at at time zone 'utc')::date, $2, $3, $4, $5, $6 from build where id = $1
+         on conflict (build_id) do update set line_count = build_log.line_count + excluded.line_count,
+             byte_count = build_log.byte_count + excluded.byte_count,
+             stored_bytes = build_log.stored_bytes + excluded.stored_bytes,
+             dropped_lines = build_log.dropped_lines + excluded.dropped_lines,
+             dropped_bytes = build_log.dropped_bytes + excluded.dropped_bytes
+         returning day, line_count",
+    )
+    .bind(build_id)
+    .bind(added)
+    .bind(total(|it| i64::from(it.byte_count)))
+    .bind(total(|it| i64::try_from(it.body.len()).unwrap_or(i64::MAX)))
+    .bind(batch.dropped.lines)
+    .bind(batch.dropped.bytes)
+    .fetch_optional(&mut *conn)
+    .await?
+    .context("the build is gone")?;
+    let mut first_line = line_count - added;
+    if first_line == 0 {
+        day::add(&mut *conn, day.to_jiff()).await?;
+    }
+    let mut first_lines = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        first_lines.push(first_line);
+        first_line += i64::from(chunk.line_count);
+    }
+    let of = |field: fn(&Chunk) -> i32| chunks.iter().map(field).collect::<Vec<i32>>();
     sqlx::query(
-        "insert into log_chunk (build_id, first_line, line_count, step, body)
-         select $1, coalesce((select first_line + line_count from log_chunk where build_id = $1
-                              order by first_line desc limit 1), 0), $2, $3, $4",
+        "insert into log_chunk (day, build_id, first_line, line_count, step, continues, byte_count, body)
+         select $1, $2, * from unnest($3::bigint[], $4::int[], $5::int[], $6::boolean[], $7::int[], $8::bytea[])",
     )
+    .bind(day.to_jiff().to_sqlx())
     .bind(build_id)
-    .bind(i32::try_from(clean.len())?)
-    .bind(chunk.step)
-    .bind(clean.join("\n"))
+    .bind(first_lines)
+    .bind(of(|it| it.line_count))
+    .bind(of(|it| it.step))
+    .bind(chunks.iter().map(|it| it.continues).collect::<Vec<bool>>())
+    .bind(of(|it| it.byte_count))
+    .bind(chunks.iter().map(|it| &it.body[..]).collect::<Vec<&[u8]>>())
     .execute(conn)
     .await?;
     Ok(())
 }
 
-#[derive(FromRow)]
-struct Chunk {
-    first_line: i64,
-    step: i32,
-    at: Time,
-    body: String,
-}
-
-impl Chunk {
-    fn lines(&self) -> impl Iterator<Item = Line> {
-        let Chunk { first_line, step, at, .. } = *self;
-        let texts = (first_line..).zip(self.body.split('\n'));
-        texts.map(move |(number, text)| Line { number, step, at, text: text.to_owned() })
-    }
-}
-
-/// Lines from number `from` on, in order, about `limit` of them (whole chunks).
-pub async fn read(db: &PgPool, build_id: Uuid, from: i64, limit: usize) -> Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    let mut next = from;
-    while lines.len() < limit {
-        let chunks: Vec<Chunk> = sqlx::query_as(
-            "select first_line, step, at, body from log_chunk
-             where build_id = $1 and first_line + line_count > $2
-               and first_line >= coalesce((select max(first_line) from log_chunk where build_id = $1 and first_line <= $2), 0)
-             order by first_line limit 50",
-        )
-        .bind(build_id)
-        .bind(next)
-        .fetch_all(db)
-        .await?;
-        if chunks.is_empty() {
-            break;
-        }
-        for chunk in chunks {
-            lines.extend(chunk.lines().filter(|line| line.number >= next));
-            next = lines.last().map_or(next, |line| line.number + 1);
-        }
-    }
-    Ok(lines)
-}
-
-/// Lines that follow each other, as many whole chunks of them as were asked for.
-#[derive(Debug)]
-pub struct Page {
-    pub lines: Vec<Line>,
-    /// There are no more, by now.
-    pub is_last: bool,
-}
-
-/// The page at line `from`, which is 0 or follows another page: about `bytes` of text, and at least a chunk.
-pub async fn page(db: &PgPool, build_id: Uuid, from: i64, bytes: i64) -> Result<Page> {
-    #[derive(FromRow)]
-    struct Row {
-        #[sqlx(flatten)]
-        chunk: Chunk,
-        seen: i64,
-    }
-    let rows: Vec<Row> = sqlx::query_as(
-        "select first_line, step, at, body, seen from (
-             select first_line, step, at, body, count(*) over () as seen,
-                 sum(octet_length(body)) over (order by first_line) - octet_length(body) as before
-             from (select * from log_chunk where build_id = $1 and first_line >= $2
-                   order by first_line limit $3) as near
-         ) as measured where before < $4 order by first_line",
-    )
-    .bind(build_id)
-    .bind(from)
-    .bind(PAGE_CHUNKS)
-    .bind(bytes)
-    .fetch_all(db)
-    .await?;
-    let seen = rows.first().map_or(0, |row| row.seen);
-    let is_last = seen < PAGE_CHUNKS && i64::try_from(rows.len())? == seen;
-    Ok(Page { lines: rows.iter().flat_map(|row| row.chunk.lines()).collect(), is_last })
-}
-
-/// The number the next line will have.
-pub async fn line_count(db: &PgPool, build_id: Uuid) -> Result<i64> {
-    let count: Option<i64> = sqlx::query_scalar(
-        "select first_line + line_count from log_chunk where build_id = $1 order by first_line desc limit 1",
+pub async fn extent(db: &PgPool, build_id: Uuid) -> Result<Extent> {
+    let extent = sqlx::query_as(
+        "select case when expired_at is null then line_count else 0 end as line_count, byte_count, stored_bytes,
+             dropped_lines, dropped_bytes, expired_at is not null as is_expired
+         from build_log where build_id = $1",
     )
     .bind(build_id)
     .fetch_optional(db)
     .await?;
-    Ok(count.unwrap_or(0))
+    Ok(extent.unwrap_or_default())
+}
+
+/// The number the next line will have.
+pub async fn line_count(db: &PgPool, build_id: Uuid) -> Result<i64> {
+    Ok(extent(db, build_id).await?.line_count)
 }
 
 /// All steps of a build, those of earlier attempts included, in the order they were met.
 pub async fn steps(db: &PgPool, build_id: Uuid) -> Result<Vec<Step>> {
     Ok(sqlx::query_as(
-        "select number, attempt, name, cached, error, started_at, completed_at from step
+        "select number, attempt, name, cached, error, started_at, completed_at, inputs from step
          where build_id = $1 order by number",
     )
     .bind(build_id)

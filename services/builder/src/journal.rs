@@ -1,215 +1,166 @@
 //! Writes what a build does as it goes: steps and log lines, in batches, each of them fenced by the job's lease.
+//!
+//! Two loops, side by side: one gathers what comes and compresses it, the other one writes it. What waits before and
+//! between them is bounded by its bytes. When the database is slower than the build, or away, both fill, then BuildKit
+//! keeps what its steps write, and the build goes on.
 
-use std::collections::BTreeMap;
+mod batch;
+mod quota;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use anyhow::Result;
-use buildkit::progress::{Event, Line, Step};
+use buildkit::bounded::{self, Receiver, Sender};
+use buildkit::progress::{Event, Line};
+use redact::Redactor;
 use sqlx::PgPool;
 use store::bell::{self, Channel};
 use store::build::Build;
-use store::log::{Lines, StepUpdate};
+use store::log;
 use store::queue::Job;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
+
+use self::batch::{Batch, Sealed};
+use self::quota::Quota;
 
 /// The first event after a pause is written at once; what follows waits this long for company.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
-const FLUSH_BYTES: usize = 64 << 10;
-/// What a build may write in one attempt.
-const LOG_MAX: usize = 64 << 20;
-/// A build that writes faster than PostgreSQL waits, and BuildKit with it.
-const EVENTS_MAX: usize = 1024;
-/// How often a write that failed is tried: about as long as a lease lasts.
-const WRITE_TRIES: u32 = 20;
+/// Lines that become one chunk, if they are of one step.
+const FLUSH_BYTES: usize = 256 << 10;
+/// What waits to be gathered: a message of BuildKit and the longest line.
+const EVENTS_BYTES: u32 = 4 << 20;
+/// What waits to be written, compressed: 50 MB of an ordinary log.
+const SEALED_BYTES: u32 = 8 << 20;
+/// Compressed bytes that are written in one transaction.
+const WRITE_BYTES: usize = 1 << 20;
+/// How long a write that fails is tried: longer than a lease outlives a database that is away.
+const WRITE_PATIENCE: Duration = Duration::from_secs(40);
 const WRITE_PAUSE: Duration = Duration::from_millis(500);
 /// The step of lines that are the build's own.
 const BUILD: i32 = 0;
 
 /// Where a build's events go.
 #[derive(Debug)]
-pub(crate) struct Log {
-    events: mpsc::Sender<Event>,
+pub struct Log {
+    events: Sender<Event>,
+    redactor: Redactor,
 }
 
 impl Log {
     /// A line of the builder itself.
-    pub(crate) async fn say(&self, text: String) {
-        let line = Event::Line(Line { step: BUILD, text: format!("builder: {text}") });
-        if self.events.send(line).await.is_err() {
+    pub async fn say(&self, text: String) {
+        let text = format!("builder: {}", self.redactor.redact(&text));
+        let line = Event::Line(Line { step: BUILD, bytes: text.into_bytes(), continues: false });
+        let bytes = line.bytes();
+        if self.events.send(line, bytes).await.is_err() {
             tracing::debug!("a build's log is closed");
         }
     }
 
-    pub(crate) const fn events(&self) -> &mpsc::Sender<Event> {
+    pub const fn events(&self) -> &Sender<Event> {
         &self.events
+    }
+
+    /// Knows what no line may show.
+    pub const fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 }
 
-pub(crate) fn open() -> (Log, mpsc::Receiver<Event>) {
-    let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-    (Log { events: sender }, receiver)
+pub fn open(redactor: Redactor) -> (Log, Receiver<Event>) {
+    let (events, receiver) = bounded::channel(EVENTS_BYTES);
+    (Log { events, redactor }, receiver)
 }
 
-/// Writes until every [`Log`] is gone. Once the lease is lost nothing more is written, and what comes is dropped.
-pub(crate) async fn write(
-    db: &PgPool,
-    job: &Job,
-    build: &Build,
-    mut events: mpsc::Receiver<Event>,
-) -> Result<()> {
+/// Writes until every [`Log`] is gone; of one build at most `limit` bytes. Once the lease is lost nothing more is
+/// written, and what comes is dropped.
+pub async fn write(db: &PgPool, job: &Job, build: &Build, limit: u64, events: Receiver<Event>) -> Result<()> {
     // Steps are numbered over all attempts, BuildKit's over one.
-    let before = store::log::steps(db, build.id).await?.last().map_or(0, |step| step.number);
-    let mut journal = Journal {
-        next_line: store::log::line_count(db, build.id).await?,
-        batch: Batch::new(job.attempt, before),
-        db,
-        job,
-        build,
-    };
+    let before = log::steps(db, build.id).await?.last().map_or(0, |step| step.number);
+    let extent = log::extent(db, build.id).await?;
+    let quota = Quota::new(limit, u64::try_from(extent.byte_count)?);
+    let batch = Batch::new(job.attempt, before, quota);
+    let (ready, sealed) = bounded::channel(SEALED_BYTES);
+    let writer = Writer { db, job, build, next_line: extent.line_count };
+    tokio::try_join!(gather(batch, events, ready), write_all(writer, sealed))?;
+    Ok(())
+}
+
+/// Events to sealed batches.
+async fn gather(mut batch: Batch, mut events: Receiver<Event>, ready: Sender<Sealed>) -> Result<()> {
     let mut flush_at = Instant::now();
-    let mut held = true;
     while let Some(first) = events.recv().await {
-        journal.batch.add(first);
-        while journal.batch.bytes < FLUSH_BYTES {
+        batch.add(first);
+        while batch.bytes() < FLUSH_BYTES {
             match tokio::time::timeout_at(flush_at, events.recv()).await {
-                Ok(Some(event)) => journal.batch.add(event),
+                Ok(Some(event)) => batch.add(event),
                 Ok(None) | Err(_) => break,
             }
         }
-        if held {
-            held = journal.flush().await?;
-        } else {
-            journal.batch.take();
-        }
+        hand_over(&mut batch, &ready).await?;
         flush_at = Instant::now() + FLUSH_EVERY;
     }
-    if held && journal.batch.end() {
-        journal.flush().await?;
+    batch.end();
+    hand_over(&mut batch, &ready).await
+}
+
+async fn hand_over(batch: &mut Batch, ready: &Sender<Sealed>) -> Result<()> {
+    let sealed = batch.seal()?;
+    let bytes = sealed.bytes();
+    if !sealed.is_empty() {
+        // The other side ends with an error of its own, which is the one to tell.
+        let _ = ready.send(sealed, bytes).await;
     }
     Ok(())
 }
 
-struct Journal<'a> {
+struct Writer<'a> {
     db: &'a PgPool,
     job: &'a Job,
     build: &'a Build,
-    batch: Batch,
     /// The number of the next line, if all is written that was said.
     next_line: i64,
 }
 
-impl Journal<'_> {
+async fn write_all(mut writer: Writer<'_>, mut sealed: Receiver<Sealed>) -> Result<()> {
+    let mut is_held = true;
+    while let Some(mut together) = sealed.recv().await {
+        while together.bytes() < WRITE_BYTES {
+            let Some(more) = sealed.try_recv() else { break };
+            together.add(more);
+        }
+        if is_held {
+            is_held = writer.flush(&together).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Writer<'_> {
     /// `false`: the lease is lost.
-    async fn flush(&mut self) -> Result<bool> {
-        let (steps, lines) = self.batch.take();
-        let count: usize = lines.iter().map(|chunk| chunk.lines.len()).sum();
-        let after = self.next_line + i64::try_from(count)?;
-        let mut tries = 0;
-        let held = loop {
-            match store::log::append(self.db, self.job, self.build.id, &steps, &lines).await {
-                Ok(held) => break held,
-                Err(error) if tries < WRITE_TRIES => tracing::warn!("writing a build's log: {error:#}"),
+    async fn flush(&mut self, sealed: &Sealed) -> Result<bool> {
+        let count: i64 = sealed.chunks.iter().map(|chunk| i64::from(chunk.line_count())).sum();
+        let after = self.next_line + count;
+        let batch = log::Batch { steps: &sealed.steps, chunks: &sealed.chunks, dropped: sealed.dropped };
+        let started = Instant::now();
+        let is_held = loop {
+            match log::append(self.db, self.job, self.build.id, &batch).await {
+                Ok(is_held) => break is_held,
+                Err(error) if started.elapsed() < WRITE_PATIENCE => {
+                    tracing::warn!("writing a build's log: {error:#}");
+                }
                 Err(error) => return Err(error),
             }
-            tries += 1;
             tokio::time::sleep(WRITE_PAUSE).await;
             // The connection may have broken after the commit: then the lines are there.
-            if count > 0
-                && matches!(store::log::line_count(self.db, self.build.id).await, Ok(n) if n == after)
-            {
+            if count > 0 && matches!(log::line_count(self.db, self.build.id).await, Ok(n) if n == after) {
                 break true;
             }
         };
         self.next_line = after;
         bell::ring(self.db, Channel::Build, &self.build.id.to_string()).await;
-        Ok(held)
+        Ok(is_held)
     }
 }
-
-/// What is to be written next. Pure.
-#[derive(Debug)]
-struct Batch {
-    attempt: i32,
-    steps_before: i32,
-    steps: BTreeMap<i32, StepUpdate>,
-    lines: Vec<Lines>,
-    bytes: usize,
-    /// Of the whole attempt.
-    logged: usize,
-    dropped: usize,
-}
-
-impl Batch {
-    fn new(attempt: i32, steps_before: i32) -> Batch {
-        let (steps, lines) = (BTreeMap::new(), Vec::new());
-        Batch { attempt, steps_before, steps, lines, bytes: 0, logged: 0, dropped: 0 }
-    }
-
-    fn add(&mut self, event: Event) {
-        match event {
-            Event::Step(step) => {
-                let step = self.update(step);
-                self.bytes += step.name.len();
-                self.steps.insert(step.number, step);
-            }
-            Event::Line(line) if line.step == BUILD => self.push(BUILD, line.text),
-            Event::Line(line) => self.add_line(line),
-        }
-    }
-
-    fn update(&self, step: Step) -> StepUpdate {
-        StepUpdate {
-            number: self.steps_before + step.number,
-            attempt: self.attempt,
-            name: step.name,
-            cached: step.cached,
-            error: step.error,
-            started_at: step.started,
-            completed_at: step.completed,
-        }
-    }
-
-    fn add_line(&mut self, line: Line) {
-        self.logged += line.text.len() + 1;
-        if self.logged <= LOG_MAX {
-            return self.push(self.steps_before + line.step, line.text);
-        }
-        if self.dropped == 0 {
-            let limit = LOG_MAX >> 20;
-            self.push(
-                BUILD,
-                format!("builder: the log is longer than {limit} MiB; what follows of it is dropped"),
-            );
-        }
-        self.dropped += 1;
-    }
-
-    /// Lines of one step stay in order and come together; lines of the build stay in their place among all.
-    fn push(&mut self, step: i32, text: String) {
-        self.bytes += text.len() + 1;
-        let after_build = self.lines.iter().rposition(|chunk| chunk.step == BUILD).map_or(0, |at| at + 1);
-        let from = if step == BUILD { self.lines.len().saturating_sub(1) } else { after_build };
-        match self.lines[from..].iter_mut().find(|chunk| chunk.step == step) {
-            Some(chunk) => chunk.lines.push(text),
-            None => self.lines.push(Lines { step, lines: vec![text] }),
-        }
-    }
-
-    /// Says how many lines were dropped, if any were.
-    fn end(&mut self) -> bool {
-        let dropped = std::mem::take(&mut self.dropped);
-        if dropped > 0 {
-            self.push(BUILD, format!("builder: {dropped} lines were dropped"));
-        }
-        dropped > 0
-    }
-
-    fn take(&mut self) -> (Vec<StepUpdate>, Vec<Lines>) {
-        self.bytes = 0;
-        (std::mem::take(&mut self.steps).into_values().collect(), std::mem::take(&mut self.lines))
-    }
-}
-
-#[cfg(test)]
-mod tests;

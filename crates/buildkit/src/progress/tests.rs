@@ -32,7 +32,7 @@ fn show(event: &Event) -> String {
                 |time: Option<Timestamp>| time.map_or("-".to_owned(), |it| it.as_second().to_string());
             format!("#{} {:?} {}..{}", step.number, step.name, seconds(step.started), seconds(step.completed))
         }
-        Event::Line(line) => format!("#{} | {}", line.step, line.text),
+        Event::Line(line) => format!("#{} | {}", line.step, String::from_utf8_lossy(&line.bytes)),
     }
 }
 
@@ -94,4 +94,46 @@ fn only_the_last_lines_are_kept() {
     apply(&mut progress, vec![vertex("a", Some(1), None)], vec![log("a", 1, output.as_bytes())]);
     let kept = progress.last_lines("a");
     assert_eq!((kept.len(), kept.last().map(String::as_str)), (LINES_MAX, Some("199")));
+}
+
+#[test]
+fn a_step_names_the_steps_it_needs() {
+    let mut progress = Progress::default();
+    let of = |digest: &str, inputs: &[&str], started| Vertex {
+        inputs: inputs.iter().map(|&it| it.to_owned()).collect(),
+        ..vertex(digest, started, started)
+    };
+    let vertexes = vec![
+        of("base", &[], Some(1)),
+        of("context", &[], Some(1)),
+        // It never begins: what it needs is needed by those that need it.
+        of("merge", &["base", "context", "unknown"], None),
+        of("run", &["merge", "base"], Some(2)),
+    ];
+    let events = progress.apply(&StatusResponse { vertexes, ..StatusResponse::default() });
+    let inputs: Vec<_> = events
+        .iter()
+        .filter_map(
+            |event| if let Event::Step(step) = event { Some((step.number, &step.inputs[..])) } else { None },
+        )
+        .collect();
+    assert_eq!(inputs, [(1, &[][..]), (2, &[]), (3, &[1, 2])]);
+}
+
+#[test]
+fn no_secret_is_told() {
+    let redactor = Redactor::new([("TOKEN", &b"hunter2-hunter2"[..])]);
+    let mut progress = Progress::new(redactor, Names::default());
+    let failed = Vertex {
+        name: "RUN echo hunter2-hunter2".to_owned(),
+        error: "process \"echo hunter2-hunter2\"".to_owned(),
+        ..vertex("a", Some(1), Some(2))
+    };
+    let logs = vec![log("a", 1, b"it is hunter2-"), log("a", 1, b"hunter2!\n")];
+    let mut events =
+        progress.apply(&StatusResponse { vertexes: vec![failed], logs, ..StatusResponse::default() });
+    events.extend(progress.finish());
+    let told = format!("{events:?} {:?}", progress.last_lines("a"));
+    assert!(!told.contains("hunter2") && told.contains("TOKEN"), "{told}");
+    assert_eq!(progress.last_lines("a"), ["it is [secret TOKEN]!"]);
 }
