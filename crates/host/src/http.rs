@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -33,6 +34,12 @@ pub async fn serve_on(
 ) -> Result<()> {
     let app = app.layer((TraceLayer::new_for_http(), CatchPanicLayer::new()));
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    // What is streamed line by line waits for no acknowledgement of the line before.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("TCP_NODELAY: {error}");
+        }
+    });
     let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let drained = async {
         shutdown.cancelled().await;

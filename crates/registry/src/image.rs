@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::client::{ClientConfig, ClientProtocol, current_platform_resolver};
+use oci_client::manifest::{OciDescriptor, OciImageIndex, OciImageManifest, OciManifest};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::error::classify;
+use crate::layers::{self, Layer};
+use crate::provenance::{self, Provenance};
 use crate::{Credentials, RegistryError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Configs and attestations have some kilobytes.
+const BLOB_MAX: i64 = 8 << 20;
 
 /// Registries that are asked with the same credentials.
 pub struct Registry {
@@ -30,11 +35,18 @@ impl fmt::Debug for Registry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
+    /// Of the manifest that nodes run. It stays the same as long as the image does; an index holds provenance, which
+    /// is another one for each build.
     pub digest: String,
+    /// Of the index over it, when that was asked for.
+    pub index_digest: Option<String>,
     /// Of all layers and the config, as they are stored.
     pub size_bytes: u64,
+    pub layers: Vec<Layer>,
     /// The lowest TCP port that the image exposes.
     pub port: Option<u16>,
+    /// What is attested of it, when an index says so.
+    pub provenance: Option<Provenance>,
 }
 
 #[derive(Deserialize)]
@@ -75,16 +87,84 @@ pub async fn exists(registry: &Registry, image: &str) -> Result<bool, RegistryEr
     }
 }
 
-/// Fetches the manifest and config of `image`. Asked by digest, their content is checked against it.
+/// Fetches the manifest and config of `image`, and its provenance when it has one. Asked by digest, their content is
+/// checked against it.
 pub async fn inspect(registry: &Registry, image: &str) -> Result<Image, RegistryError> {
     let (reference, auth) = resolve(registry, image)?;
-    let pulled = registry.client.pull_manifest_and_config(&reference, &auth).await;
-    let (manifest, digest, config) = pulled.map_err(|error| classify(image, error))?;
-    let config: ImageConfig = serde_json::from_str(&config)
+    let pulled = registry.client.pull_manifest(&reference, &auth).await;
+    let (manifest, digest) = pulled.map_err(|error| classify(image, error))?;
+    let index = match manifest {
+        OciManifest::Image(manifest) => return about(registry, &reference, digest, &manifest).await,
+        OciManifest::ImageIndex(index) => index,
+    };
+    let child = child(&index).ok_or_else(|| {
+        RegistryError::Invalid(format!("{image} holds no image for this machine's platform"))
+    })?;
+    let inspecting = async {
+        let manifest = image_manifest(registry, &auth, &reference, &child).await?;
+        about(registry, &reference, child.clone(), &manifest).await
+    };
+    // Side by side: a build waits for both.
+    let attested = provenance::fetch(registry, &auth, &reference, &index, &child);
+    let (inspected, provenance) = tokio::try_join!(inspecting, attested)?;
+    Ok(Image { index_digest: Some(digest), provenance, ..inspected })
+}
+
+/// The one image of the index, or the one for this platform. What is attested stands beside it as another entry.
+fn child(index: &OciImageIndex) -> Option<String> {
+    let mut images = index.manifests.iter().filter(|entry| !provenance::is_attestation(entry));
+    match (images.next(), images.next()) {
+        (Some(only), None) => Some(only.digest.clone()),
+        _ => current_platform_resolver(&index.manifests),
+    }
+}
+
+/// One manifest of an index.
+pub(crate) async fn image_manifest(
+    registry: &Registry,
+    auth: &RegistryAuth,
+    image: &Reference,
+    digest: &str,
+) -> Result<OciImageManifest, RegistryError> {
+    let reference = image.clone_with_digest(digest.to_owned());
+    let pulled = registry.client.pull_manifest(&reference, auth).await;
+    match pulled.map_err(|error| classify(&reference.to_string(), error))?.0 {
+        OciManifest::Image(manifest) => Ok(manifest),
+        OciManifest::ImageIndex(_) => {
+            Err(RegistryError::Invalid(format!("{reference} is an index inside of an index")))
+        }
+    }
+}
+
+async fn about(
+    registry: &Registry,
+    image: &Reference,
+    digest: String,
+    manifest: &OciImageManifest,
+) -> Result<Image, RegistryError> {
+    let config = blob(registry, image, &manifest.config).await?;
+    let config: ImageConfig = serde_json::from_slice(&config)
         .map_err(|error| RegistryError::Invalid(format!("the config of {image} cannot be read: {error}")))?;
-    let sizes =
-        manifest.layers.iter().chain([&manifest.config]).map(|it| u64::try_from(it.size).unwrap_or(0));
-    Ok(Image { digest, size_bytes: sizes.sum(), port: exposed_port(&config) })
+    let layers = layers::of(manifest);
+    let (size_bytes, port) = (layers.iter().map(|it| it.size_bytes).sum(), exposed_port(&config));
+    Ok(Image { digest, index_digest: None, size_bytes, layers, port, provenance: None })
+}
+
+/// A small blob, checked against its digest.
+pub(crate) async fn blob(
+    registry: &Registry,
+    image: &Reference,
+    descriptor: &OciDescriptor,
+) -> Result<Vec<u8>, RegistryError> {
+    let (digest, size) = (&descriptor.digest, descriptor.size);
+    if size > BLOB_MAX {
+        let message = format!("{digest} of {image} has {size} bytes; it should be small");
+        return Err(RegistryError::Invalid(message));
+    }
+    let mut bytes = Vec::new();
+    let pulled = registry.client.pull_blob(image, descriptor, &mut bytes).await;
+    pulled.map_err(|error| classify(&image.to_string(), error))?;
+    Ok(bytes)
 }
 
 fn resolve(registry: &Registry, image: &str) -> Result<(Reference, RegistryAuth), RegistryError> {

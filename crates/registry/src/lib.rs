@@ -1,9 +1,16 @@
-//! Asking a registry about images by digest before anyone relies on them, and the credentials for it.
+//! Asking a registry about images by digest before anyone relies on them, and what is attested of them; and the
+//! credentials for it.
 
 mod credentials;
 mod error;
 mod image;
+mod layers;
+mod patience;
+mod provenance;
 
 pub use credentials::Credentials;
 pub use error::{RegistryError, reason};
 pub use image::{Image, Registry, connect, exists, inspect};
+pub use layers::Layer;
+pub use patience::asks_to_wait;
+pub use provenance::{Base, Provenance};

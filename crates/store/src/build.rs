@@ -1,7 +1,9 @@
 //! Builds: their rows and the moves between their states. A move names the state it leaves, so a late writer changes nothing.
 
+pub mod cancel;
+pub mod overdue;
+
 use anyhow::Result;
-use domain::job::JobKind;
 use domain::reason::Reason;
 use domain::state::BuildState;
 use sqlx::types::Json;
@@ -9,7 +11,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::branch::Branch;
-use crate::{Time, Word, moved, push, queue};
+use crate::{Time, Word, moved, push};
 
 #[derive(Debug, Clone, FromRow)]
 pub struct Build {
@@ -32,6 +34,10 @@ pub struct Build {
     pub attempt: i32,
     pub reason: Option<Json<Reason>>,
     pub superseded_by: Option<Uuid>,
+    /// Who asked it to stop; `None` too where its branch or environment went.
+    pub cancelled_by: Option<String>,
+    /// When it was asked to stop. From then on it ends as cancelled.
+    pub cancelled_at: Option<Time>,
     pub digest: Option<String>,
     pub created_at: Time,
     pub started_at: Option<Time>,
@@ -42,9 +48,10 @@ pub struct Build {
 macro_rules! columns {
     () => {
         "id, app_id, branch_id, number, branch, commit, pusher, environment, no_cache, ttl_seconds, subject, author, state::text as state, attempt, reason, \
-         superseded_by, digest, created_at, started_at, finished_at"
+         superseded_by, cancelled_by, cancelled_at, digest, created_at, started_at, finished_at"
     };
 }
+pub(crate) use columns;
 
 /// What a push says of the build that it becomes.
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +85,14 @@ pub(crate) async fn create(conn: &mut PgConnection, branch: &Branch, new: &NewBu
     .await?)
 }
 
-/// The queued builds of the branch give way to `newer`; answers their ids.
+/// The queued builds of the branch give way to `newer`; answers their ids. One that was asked to stop, and whose builder
+/// died before it began, ends as cancelled all the same.
 pub(crate) async fn supersede_queued(conn: &mut PgConnection, newer: &Build) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar(
-        "update build set state = 'superseded', superseded_by = $2, finished_at = now()
-         where branch_id = $1 and state = 'queued' and id <> $2 returning id",
+        "update build set finished_at = now(), superseded_by = case when cancelled_at is null then $2 end,
+             state = (case when cancelled_at is null then 'superseded' else 'cancelled' end)::build_state
+         where branch_id = $1 and state = 'queued' and id <> $2
+           and exists (select from branch where id = $1 and build_policy <> 'every') returning id",
     )
     .bind(newer.branch_id)
     .bind(newer.id)
@@ -132,13 +142,13 @@ pub async fn newest(conn: &mut PgConnection, branch_id: Uuid) -> Result<Option<B
 }
 
 /// The newest build of a branch that has not settled: it waits, runs, or is being rolled out. One that is
-/// older than what is live is in nobody's way.
+/// older than what is live is in nobody's way, and so is one that was asked to stop.
 pub(crate) async fn in_flight(conn: &mut PgConnection, branch_id: Uuid) -> Result<Option<Build>> {
     Ok(sqlx::query_as(concat!(
         "select ",
         columns!(),
         " from build where branch_id = $1 and number > (select head_number from branch where id = $1)
-              and (state in ('queued', 'running') or (state = 'succeeded' and exists (
+              and ((state in ('queued', 'running') and cancelled_at is null) or (state = 'succeeded' and exists (
                   select from release r where r.build_id = build.id and r.state in ('queued', 'rolling'))))
           order by number desc limit 1"
     ))
@@ -159,6 +169,14 @@ pub(crate) async fn of_head(conn: &mut PgConnection, branch_id: Uuid) -> Result<
     .await?)
 }
 
+/// The numbers of the builds whose place it took, oldest first.
+pub async fn supersedes(db: &PgPool, id: Uuid) -> Result<Vec<i32>> {
+    Ok(sqlx::query_scalar("select number from build where superseded_by = $1 order by number")
+        .bind(id)
+        .fetch_all(db)
+        .await?)
+}
+
 pub async fn of_push(db: &PgPool, push_id: Uuid) -> Result<Option<Build>> {
     Ok(sqlx::query_as(concat!("select ", columns!(), " from build where push_id = $1"))
         .bind(push_id)
@@ -166,12 +184,13 @@ pub async fn of_push(db: &PgPool, push_id: Uuid) -> Result<Option<Build>> {
         .await?)
 }
 
-/// An attempt begins: queued, or running under a builder that died. `false`: the build has ended already.
+/// An attempt begins: queued, or running under a builder that died. `false`: the build has ended already, or was asked
+/// to stop under a builder that died of something else.
 pub async fn start(conn: &mut PgConnection, id: Uuid, attempt: i32) -> Result<bool> {
     moved(
         sqlx::query(
             "update build set state = 'running', attempt = $2, started_at = coalesce(started_at, now())
-             where id = $1 and state in ('queued', 'running')",
+             where id = $1 and state in ('queued', 'running') and cancelled_at is null",
         )
         .bind(id)
         .bind(attempt)
@@ -191,22 +210,29 @@ pub async fn describe(conn: &mut PgConnection, id: Uuid, subject: &str, author: 
     Ok(())
 }
 
+/// `false`: it has ended already, or ends as cancelled, because that was asked for first.
 pub async fn succeed(conn: &mut PgConnection, id: Uuid, digest: &str) -> Result<bool> {
-    moved(
-        sqlx::query(
-            "update build set state = 'succeeded', digest = $2, finished_at = now() where id = $1 and state = 'running'",
-        )
-        .bind(id)
-        .bind(digest)
-        .execute(conn)
-        .await,
+    let succeeded: Option<bool> = sqlx::query_scalar(
+        "update build set finished_at = now(), digest = case when cancelled_at is null then $2 end,
+             state = (case when cancelled_at is null then 'succeeded' else 'cancelled' end)::build_state
+         where id = $1 and state = 'running' returning cancelled_at is null",
     )
+    .bind(id)
+    .bind(digest)
+    .fetch_optional(&mut *conn)
+    .await?;
+    if succeeded == Some(false) {
+        push::enqueue_report(conn, id).await?;
+    }
+    Ok(succeeded == Some(true))
 }
 
+/// One that was asked to stop ends as cancelled: what failed then may be its stopping.
 pub async fn fail(conn: &mut PgConnection, id: Uuid, reason: &Reason) -> Result<bool> {
     moved(
         sqlx::query(
-            "update build set state = 'failed', reason = $2, finished_at = now()
+            "update build set finished_at = now(), reason = case when cancelled_at is null then $2 end,
+                 state = (case when cancelled_at is null then 'failed' else 'cancelled' end)::build_state
              where id = $1 and state in ('queued', 'running')",
         )
         .bind(id)
@@ -216,31 +242,21 @@ pub async fn fail(conn: &mut PgConnection, id: Uuid, reason: &Reason) -> Result<
     )
 }
 
-/// Ends a build that was told to stop: superseded when its branch has a newer one, else cancelled.
+/// Ends a build that was told to stop: cancelled when somebody asked for that, superseded when its branch has a newer
+/// one, else cancelled all the same. Not one that waits for its turn: older commits of its branch may be wanted too.
 pub async fn stop(conn: &mut PgConnection, build: &Build) -> Result<bool> {
     let newer = newest(conn, build.branch_id).await?.filter(|newest| newest.number > build.number);
     let state = if newer.is_some() { BuildState::Superseded } else { BuildState::Cancelled };
     moved(
         sqlx::query(
-            "update build set state = $2::build_state, superseded_by = $3, finished_at = now()
-             where id = $1 and state in ('queued', 'running')",
+            "update build set finished_at = now(), superseded_by = case when cancelled_at is null then $3 end,
+                 state = (case when cancelled_at is null then $2 else 'cancelled' end)::build_state
+             where id = $1 and state in ('queued', 'running')
+               and not exists (select from job where kind = 'build' and subject = $1 and state = 'queued')",
         )
         .bind(build.id)
         .bind(state.as_str())
         .bind(newer.map(|newer| newer.id))
-        .execute(conn)
-        .await,
-    )
-}
-
-/// Its job waits no longer. It is running when it waited for an attempt that was not its first.
-pub(crate) async fn cancel_queued(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
-    moved(
-        sqlx::query(
-            "update build set state = 'cancelled', finished_at = now()
-             where id = $1 and state in ('queued', 'running')",
-        )
-        .bind(id)
         .execute(conn)
         .await,
     )
@@ -265,26 +281,6 @@ pub async fn record_image(
     .bind(size_bytes)
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-/// Stops whatever is being built for an environment. Wake [`JobKind::Build`] and [`JobKind::Report`] after the commit.
-pub async fn cancel_for(conn: &mut PgConnection, app_id: Uuid, environment: &str) -> Result<()> {
-    let under_way: Vec<(Uuid, Uuid)> = sqlx::query_as(
-        "select id, branch_id from build where app_id = $1 and environment = $2 and state in ('queued', 'running')
-         order by branch_id",
-    )
-    .bind(app_id)
-    .bind(environment)
-    .fetch_all(&mut *conn)
-    .await?;
-    for (id, branch_id) in under_way {
-        if queue::cancel(conn, JobKind::Build, &branch_id.to_string(), id).await?
-            && cancel_queued(conn, id).await?
-        {
-            push::enqueue_report(conn, id).await?;
-        }
-    }
     Ok(())
 }
 

@@ -1,17 +1,21 @@
 //! The server binary: one role per subcommand, or all of them in one process.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
+use host::admin::Vitals;
 use host::http::DRAIN;
 use host::site::Site;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 mod roles;
+mod traces;
+mod vitals;
 
 /// Slipway's server: git pushes become running environments.
 #[derive(Debug, Parser)]
@@ -36,9 +40,16 @@ struct Common {
     /// What to log, for example `info` or `info,builder=debug`
     #[arg(long, env = "SLIPWAY_LOG", global = true, default_value = "info")]
     log: String,
-    /// Where /livez, /readyz and /metrics are served
+    /// Where /livez, /readyz, /healthz and /metrics are served
     #[arg(long, env = "SLIPWAY_ADMIN_ADDR", global = true, default_value = "0.0.0.0:9090")]
     admin_addr: SocketAddr,
+    /// A collector of traces, such as `http://otel-collector:4318`, which the receiver sends each push to; none are sent
+    /// without it
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true)]
+    otlp_endpoint: Option<Url>,
+    /// The file with the key under which build secrets lie in the database; builder and web read it
+    #[arg(long, env = "SLIPWAY_VAULT_KEY", global = true, default_value = "/etc/slipway/vault/key")]
+    vault_key: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,7 +89,7 @@ async fn main() -> Result<()> {
     if let Role::Migrate { admin_token } = role {
         return migrate(&db, admin_token.as_deref()).await;
     }
-    serve(role, site, common.admin_addr, db, shutdown).await
+    serve(role, site, common, db, shutdown).await
 }
 
 async fn migrate(db: &PgPool, admin_token: Option<&str>) -> Result<()> {
@@ -94,19 +105,27 @@ async fn migrate(db: &PgPool, admin_token: Option<&str>) -> Result<()> {
 async fn serve(
     role: Role,
     site: Site,
-    admin_addr: SocketAddr,
+    common: Common,
     db: PgPool,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let registry = Arc::new(Mutex::new(prometheus_client::registry::Registry::default()));
+    let mut tasks = JoinSet::new();
+    let vitals = Vitals::default();
+    vitals::need_database(&vitals, &db);
+    // What is to be told of the whole installation is told by the one role of which there is one.
+    if matches!(role, Role::Receiver(_) | Role::All(_)) {
+        vitals::count_queue(&vitals, &db);
+        if let Some(endpoint) = common.otlp_endpoint {
+            tasks.spawn(traces::run(endpoint, db.clone(), shutdown.clone()));
+        }
+    }
     let pool = db.clone();
-    let admin = host::admin::router(registry, move || {
+    let admin = host::admin::router(vitals.clone(), move || {
         let pool = pool.clone();
         async move { store::answers(&pool).await }
     });
-    let mut tasks = JoinSet::new();
-    tasks.spawn(host::http::serve(admin, admin_addr, shutdown.clone(), DRAIN));
-    tasks.spawn(roles::run(role, site, db, shutdown.clone()));
+    tasks.spawn(host::http::serve(admin, common.admin_addr, shutdown.clone(), DRAIN));
+    tasks.spawn(roles::run(role, site, common.vault_key, vitals, db, shutdown.clone()));
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let ended = ended.context("a role panicked")?;

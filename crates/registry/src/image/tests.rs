@@ -48,6 +48,9 @@ async fn an_image_has_a_digest_a_size_and_a_port() {
     let (registry, host) = registry(Credentials::default(), &server);
     let image = inspect(&registry, &format!("{host}/demo:v1")).await.unwrap();
     assert_eq!((image.size_bytes, image.port), (1200 + CONFIG.len() as u64, Some(8080)));
+    let layers: Vec<_> = image.layers.iter().map(|it| (it.digest.as_str(), it.size_bytes)).collect();
+    let (first, second) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
+    assert_eq!(layers, [(&*first, 1000), (&*second, 200), (CONFIG_DIGEST, CONFIG.len() as u64)]);
     assert!(image.digest.starts_with("sha256:"));
     assert!(exists(&registry, &format!("{host}/demo:v1")).await.unwrap());
 }
