@@ -10,19 +10,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use domain::commit::Commit;
 use git2::RepositoryInitOptions;
 use uuid::Uuid;
 
-use crate::GitError;
+use crate::{GitError, pack};
 
 mod child;
 mod clean;
 mod files;
+mod layout;
 mod lock;
 mod maintain;
 mod refs;
 
-pub use child::Asker;
+pub use child::{Asker, Parked};
 pub use refs::{Pin, pin_name};
 
 /// How long a new process waits for the one before it to end.
@@ -125,6 +127,14 @@ impl Repository {
         }
     }
 
+    /// What the commit `want` has and the first known one of `have` has not. `None`: there is no such pair, or too much
+    /// to send: git is to be asked. Blocks.
+    pub fn missing(&self, want: &Commit, have: &[Commit]) -> Result<Option<Vec<u8>>, GitError> {
+        let id = |commit: &Commit| git2::Oid::from_str(commit.as_str());
+        let have = have.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        pack::make(&self.read()?.repository, id(want)?, &have)
+    }
+
     /// How much its files hold. Blocks.
     pub fn size_bytes(&self) -> Result<u64, GitError> {
         let mut sum = 0;
@@ -157,6 +167,7 @@ fn init(path: &Path) -> Result<(), GitError> {
     let mut options = RepositoryInitOptions::new();
     options.bare(true).no_reinit(true).external_template(false).initial_head(HEAD);
     git2::Repository::init_opts(path, &options)?;
+    layout::establish(path)?;
     lock::open(&path.join(lock::NAME))?;
     files::walk(path, &mut |path, _| files::sync(path))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::{Repository, files, lock};
+use super::{Repository, files, layout, lock};
 use crate::GitError;
 
 /// How long a child may outlive its receiver: it has no input any more.
@@ -20,7 +20,8 @@ const QUARANTINE_TRIES: usize = 20;
 
 impl Repository {
     /// Removes locks, quarantines and half written packs, and says how many. Nothing writes to the repository meanwhile:
-    /// it waits for children that outlived their receiver, and pushes wait for it. Blocks.
+    /// it waits for children that outlived their receiver, and pushes wait for it. An old repository also gets the
+    /// layout of the new ones. Blocks.
     pub fn clean(&self) -> Result<usize, GitError> {
         if !self.path.try_exists()? {
             return Ok(0);
@@ -33,13 +34,17 @@ impl Repository {
                 PATIENCE.as_secs()
             )));
         }
+        if layout::establish(&self.path)? {
+            tracing::info!(repository = %self.path.display(), "its objects are in {} now", layout::ODB);
+        }
         let mut removed = 0;
-        for entry in files::entries(&self.path.join("objects"))? {
+        let objects = self.path.join(layout::ODB);
+        for entry in files::entries(&objects)? {
             if entry.file_name().to_string_lossy().starts_with("tmp_objdir-") {
                 removed += remove_quarantine(&entry.path())?;
             }
         }
-        let (pins, packs) = (self.path.join("refs/pushes"), self.path.join("objects/pack"));
+        let (pins, packs) = (self.path.join("refs/pushes"), objects.join("pack"));
         files::walk(&self.path, &mut |path, metadata| {
             let gone = if metadata.is_dir() {
                 path.starts_with(&pins)

@@ -13,7 +13,9 @@ use super::*;
 
 mod cleaning;
 mod hostile;
+mod objects;
 mod packing;
+mod parking;
 mod pushing;
 mod refs;
 mod repositories;
@@ -104,7 +106,7 @@ impl Server {
     }
 
     async fn receive(&self, pack_max_bytes: u64, request: &[u8]) -> Answer {
-        talk(self.repository.receive_pack(pack_max_bytes).unwrap(), request).await
+        talk(self.repository.receive_pack(pack_max_bytes).unwrap().lock().unwrap(), request).await
     }
 
     /// Nothing is broken, and nothing is missing.
@@ -136,6 +138,14 @@ impl Answer {
         assert!(!self.report.contains("ok refs/") && !self.report.contains("unpack ok\n"), "{self:?}");
         assert!(self.said.contains(why) || self.report.contains(why), "{self:?}");
     }
+}
+
+/// A process that another test just starts has all our files for a moment: what is free may be so a little later.
+const MOMENT: Duration = Duration::from_secs(10);
+
+fn is_free(server: &Server, patience: Duration) -> bool {
+    let lock = lock::open(&server.repository.lock_file()).unwrap();
+    lock::take(&lock, lock::Kind::Exclusive, patience).unwrap()
 }
 
 fn pkt(text: &str) -> String {

@@ -6,7 +6,7 @@ use domain::commit::Commit;
 use domain::job::JobKind;
 use domain::state::PushState;
 use gitrepo::bare::Repository;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use store::bell::{self, Channel};
 use store::build::Build;
 use store::push::Held;
@@ -27,11 +27,16 @@ pub(super) enum Settled {
     Rejected(String),
 }
 
-pub(super) async fn settle(git: &Git, repository: &Repository, push: Uuid) -> Result<Settled> {
-    let mut tx = git.db.begin().await?;
+/// `new` is what the push with this id pushes.
+pub(super) async fn settle(git: &Git, repository: &Repository, push: Uuid, new: &Commit) -> Result<Settled> {
+    // The repository answers while the database does.
+    let (looking, commit) = (repository.clone(), new.clone());
+    let is_commit = tokio::task::spawn_blocking(move || looking.has(&commit));
+    let mut conn = git.db.acquire().await?;
+    let mut tx = conn.begin().await?;
     let held = store::push::hold(&mut tx, push).await?.context("the push was never written down")?;
     let settled = match held.push.state.0 {
-        PushState::Receiving => match judge(&mut tx, repository, &held).await? {
+        PushState::Receiving => match judge(&mut tx, repository, &held, is_commit.await?).await? {
             Decision::Accept => Settled::Queued(store::push::accept(&mut tx, &held).await?),
             Decision::Attach => {
                 store::push::end(&mut tx, push, PushState::Attached, None).await?;
@@ -48,13 +53,14 @@ pub(super) async fn settle(git: &Git, repository: &Repository, push: Uuid) -> Re
         },
         ended @ (PushState::Accepted | PushState::Attached | PushState::Rejected | PushState::Aborted) => {
             tx.rollback().await?;
+            drop(conn);
             return found(git, &held, ended).await;
         }
     };
     tx.commit().await?;
     if let Settled::Queued(build) = &settled {
-        store::worker::wake(&git.db, &[JobKind::Build]).await;
-        bell::ring(&git.db, Channel::Build, &build.id.to_string()).await;
+        let id = build.id.to_string();
+        bell::ring_both(&mut conn, (Channel::Job, JobKind::Build.as_str()), (Channel::Build, &id)).await;
         tracing::info!(build.number, build.branch, build.commit, build.pusher, "push");
     }
     Ok(settled)
@@ -74,8 +80,12 @@ async fn found(git: &Git, held: &Held, state: PushState) -> Result<Settled> {
 
 /// Looks into the repository, whose objects are all there by now. Whoever holds a connection never waits for another:
 /// as many pushes at once as there are connections would wait for each other.
-async fn judge(conn: &mut PgConnection, repository: &Repository, held: &Held) -> Result<Decision> {
-    let new = Commit::parse(&held.push.commit)?;
+async fn judge(
+    conn: &mut PgConnection,
+    repository: &Repository,
+    held: &Held,
+    is_commit: bool,
+) -> Result<Decision> {
     // A branch that is shown already has its place.
     let heads = match &held.branch.head {
         Some(_) => Vec::new(),
@@ -87,22 +97,28 @@ async fn judge(conn: &mut PgConnection, repository: &Repository, held: &Held) ->
         );
         return Ok(Decision::Reject(why));
     }
+    if !is_commit {
+        return Ok(Decision::Reject("what was pushed is no commit".to_owned()));
+    }
+    let judged = decide::decide(&situation(held, (false, false)));
+    if !matches!(judged, Decision::Reject(_)) {
+        return Ok(judged);
+    }
+    // What a push contains is only ever in its favour: no other one has its history looked at.
     let head = held.branch.head.as_deref().map(Commit::parse).transpose()?;
     let running = held.in_flight.as_ref().map(|build| Commit::parse(&build.commit)).transpose()?;
-    let repository = repository.clone();
-    let look = move || {
-        if !repository.has(&new) {
-            return None;
-        }
-        let contains = |it: &Option<Commit>| it.as_ref().is_some_and(|it| repository.contains(it, &new));
-        Some((contains(&head), contains(&running)))
-    };
-    let Some((contains_head, is_contained)) = tokio::task::spawn_blocking(look).await? else {
-        return Ok(Decision::Reject("what was pushed is no commit".to_owned()));
-    };
-    Ok(decide::decide(&Situation {
+    let (repository, new) = (repository.clone(), Commit::parse(&held.push.commit)?);
+    let look =
+        move || [head, running].map(|it| it.is_some_and(|ancestor| repository.contains(&ancestor, &new)));
+    let [contains_head, contains_running] = tokio::task::spawn_blocking(look).await?;
+    Ok(decide::decide(&situation(held, (contains_head, contains_running))))
+}
+
+/// `contains`: whether the pushed commit has the head among its ancestors, and the commit that is being built.
+fn situation(held: &Held, contains: (bool, bool)) -> Situation<'_> {
+    Situation {
         head: held.branch.head.as_deref(),
-        contains_head,
+        contains_head: contains.0,
         old: held.push.old.as_deref(),
         new: &held.push.commit,
         pusher: held.push.pusher.as_deref(),
@@ -111,9 +127,9 @@ async fn judge(conn: &mut PgConnection, repository: &Repository, held: &Held) ->
             number: build.number,
             commit: &build.commit,
             pusher: build.pusher.as_deref(),
-            is_contained,
+            is_contained: contains.1,
         }),
-    }))
+    }
 }
 
 /// A branch is a file, and its name's parts are folders: `a` and `a/b` cannot both be there.

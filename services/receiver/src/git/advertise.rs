@@ -12,8 +12,8 @@ use gitrepo::bare;
 use gitwire::{advertisement, pkt_line};
 use tokio::io::AsyncReadExt as _;
 
-use super::Git;
 use super::auth::{self, Asker, Refusal, Target};
+use super::{Git, park};
 
 const AGENT: &str = concat!("slipway/", env!("CARGO_PKG_VERSION"));
 /// Of an advertisement: some hundred thousand refs.
@@ -38,15 +38,16 @@ pub(super) async fn advertise(
     answer.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn for_push(git: &Git, repository: &str, request: &Parts) -> Result<Response, Refusal> {
+async fn for_push(git: &Arc<Git>, repository: &str, request: &Parts) -> Result<Response, Refusal> {
     let asker = auth::asker(git, &request.headers, &request.extensions).await?;
     let refs = match auth::target(git, repository, &asker, Scope::Push).await? {
         Target::New(_) => Vec::new(),
         Target::App(app) => {
-            let heads = store::branch::heads(&git.db, app.id).await?;
             let repository = git.repositories.repository(app.id);
-            let tags = tokio::task::spawn_blocking(move || repository.tags()).await??;
-            refs(heads, tags)?
+            let tags = tokio::task::spawn_blocking(move || repository.tags());
+            let (heads, tags) = tokio::join!(store::branch::heads(&git.db, app.id), tags);
+            park::park(git, app.id);
+            refs(heads?, tags??)?
         }
     };
     Ok(advertised("git-receive-pack", advertisement::receive_pack(&refs, AGENT)))

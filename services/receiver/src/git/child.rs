@@ -59,13 +59,15 @@ async fn read_bands(mut stdout: impl AsyncRead + Unpin) -> Result<Answer> {
     Ok(Answer { report: report::decode(&report), said: String::from_utf8_lossy(&said).into_owned() })
 }
 
-/// Writes the updates before the pack.
+/// Writes the updates, and the beginning of the pack.
 pub(super) async fn command(
     stdin: &mut ChildStdin,
     shallow: &[domain::commit::Commit],
     updates: &[Update],
+    header: &[u8],
 ) -> std::io::Result<()> {
-    let commands = gitwire::request::encode_commands(shallow, updates, CAPABILITIES);
+    let mut commands = gitwire::request::encode_commands(shallow, updates, CAPABILITIES);
+    commands.extend_from_slice(header);
     stdin.write_all(&commands).await
 }
 

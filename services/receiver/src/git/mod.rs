@@ -11,6 +11,8 @@ mod child;
 mod decide;
 pub(crate) mod follow;
 pub(crate) mod narrate;
+mod pack;
+mod park;
 pub(crate) mod policy;
 mod receive;
 pub(crate) mod reconcile;
@@ -53,6 +55,7 @@ pub(crate) struct Git {
     pub(crate) tasks: TaskTracker,
     failures: Failures,
     receiving: Semaphore,
+    parked: park::Lot,
     /// Who writes refs of a repository holds its lock. Not needed for a push's own pin, whose name is its own.
     locks: [Mutex<()>; LOCKS],
 }
@@ -75,8 +78,14 @@ impl Git {
             tasks: TaskTracker::new(),
             failures: Failures::default(),
             receiving: Semaphore::new(RECEIVING_MAX),
+            parked: park::Lot::default(),
             locks: std::array::from_fn(|_| Mutex::new(())),
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_parked(&self, app: Uuid) -> bool {
+        self.parked.has(app)
     }
 
     async fn lock(&self, app: Uuid) -> MutexGuard<'_, ()> {
@@ -103,6 +112,7 @@ pub(crate) fn router(git: Arc<Git>) -> Router {
         .route("/{repository}/info/refs", get(advertise::advertise))
         .route("/{repository}/git-receive-pack", post(receive::receive))
         .route("/{repository}/git-upload-pack", post(upload::upload))
+        .route("/{repository}/pack", get(pack::pack))
         .route("/{repository}/info/lfs/{*rest}", any(lfs))
         .with_state(git)
 }

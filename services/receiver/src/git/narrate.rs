@@ -126,9 +126,9 @@ impl Narrator {
             Event::StepBegan(step) => self.steps.began(&step, now),
             Event::StepEnded(step) => self.steps.ended(&step),
             Event::Line { step, text } => self.steps.line(step, &text),
-            Event::Built { took, image } => {
+            Event::Built { took, image, new_bytes } => {
                 self.doing = Doing::Built { since: now };
-                self.built(&words::humane(took), image.as_ref())
+                self.built(&words::humane(took), image.as_ref(), new_bytes)
             }
             Event::Release(release) => self.release(release, now),
             Event::DatabaseAway => {
@@ -215,11 +215,13 @@ impl Narrator {
         lines
     }
 
-    fn built(&self, took: &str, image: Option<&Image>) -> Vec<String> {
+    fn built(&self, took: &str, image: Option<&Image>, new_bytes: Option<i64>) -> Vec<String> {
         let cached = self.steps.cached().map(|cached| format!("; {cached}")).unwrap_or_default();
         let mut lines = vec![phase(format!("Built in {took}{cached}"))];
+        let new = new_bytes.map(|bytes| format!(", {} new", words::size(bytes))).unwrap_or_default();
         lines.extend(image.map(|image| {
-            detail(format!("image {}, {}", words::short_digest(&image.digest), words::size(image.size_bytes)))
+            let (digest, size) = (words::short_digest(&image.digest), words::size(image.size_bytes));
+            detail(format!("image {digest}, {size}{new}"))
         }));
         lines
     }

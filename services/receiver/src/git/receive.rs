@@ -110,8 +110,10 @@ async fn push(
         drain(git, &mut body).await;
     } else {
         let permit = git.receiving.acquire().await?;
-        let stdin = begin(push, &request, &updates, wire).await?;
-        pump(git, stdin, rest, body).await;
+        // A pack of any objects at all is more than its header.
+        let (header, rest) = rest.split_at(if objects(&rest) > 0 { PACK_HEADER } else { 0 });
+        let stdin = begin(push, &request, &updates, header, wire).await?;
+        pump(git, stdin, rest.to_vec(), body).await;
         drop(permit);
     }
     Ok(result(Body::from_stream(ReceiverStream::new(stream).map(Ok::<_, std::io::Error>))))
@@ -218,15 +220,23 @@ async fn ensure_app(git: &Git, target: Target, actions: &[Action]) -> Result<App
     })
 }
 
-/// Writes the intent down and starts git. The task that owns the child is started before the pack is sent: a client that
-/// goes away takes only this request with it.
+/// Writes the intent down and gives git the push's beginning, `header`: git gets ready meanwhile, and can end nothing
+/// before it has the rest. The task that owns the child is started before the rest is sent: a client that goes away takes
+/// only this request with it.
 async fn begin(
     push: Push,
     request: &request::Request,
     updates: &[Update],
+    header: &[u8],
     wire: wire::Wire,
 ) -> Result<ChildStdin, Refusal> {
     let git = push.git.clone();
+    let parked = match git.parked.take(push.app.id) {
+        Some(parked) => parked,
+        None => push.repository.receive_pack(git.pack_max_bytes)?,
+    };
+    let mut child = parked.lock()?;
+    let mut stdin = child.stdin.take().ok_or_else(|| anyhow::anyhow!("git has no input"))?;
     let intend = async {
         let Some((id, branch, old, new)) = push.pushed.build() else { return anyhow::Ok(()) };
         let intent = Intent {
@@ -240,20 +250,16 @@ async fn begin(
         };
         store::push::begin(&mut *git.db.acquire().await?, &intent).await
     };
-    // Git starts while the intent is written, and hears of the push only after that.
-    let start = async { push.repository.receive_pack(git.pack_max_bytes) };
-    let (intended, child) = tokio::join!(intend, start);
-    let mut child = child?;
-    let stdin = child.stdin.take();
+    // A child that has died says why in its answer.
+    let tell = async { child::command(&mut stdin, &request.shallow, updates, header).await.ok() };
+    let (intended, _) = tokio::join!(intend, tell);
     if let Err(error) = intended {
-        child.kill().await.ok();
+        // Without the rest of its input it ends by itself, and takes its quarantine along.
+        drop(stdin);
+        git.tasks.spawn(async move { child.wait().await });
         return Err(error.into());
     }
-    let mut stdin = stdin.ok_or_else(|| anyhow::anyhow!("git has no input"))?;
-    let shallow = request.shallow.clone();
     git.tasks.spawn(settle::settle(push, Some(child), wire));
-    // A child that has died says why in its answer.
-    child::command(&mut stdin, &shallow, updates).await.ok();
     Ok(stdin)
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use domain::commit::Commit;
 use domain::push_options::PushOptions;
 use domain::state::PushState;
 use gitrepo::bare::{Pin, Repository};
@@ -113,7 +114,8 @@ async fn decide(git: &Git, repository: &Repository, push: &store::push::Push, is
         // Nobody waits for it any more, and it would take the place of what its user pushed since.
         "a later push of the branch was accepted meanwhile"
     } else if is_pinned {
-        let settled = accept::settle(git, repository, push.id).await?;
+        let commit = Commit::parse(&push.commit)?;
+        let settled = accept::settle(git, repository, push.id, &commit).await?;
         tracing::warn!(%push.id, push.commit, "rolled forward: {}", name_of(&settled));
         return Ok(());
     } else {
@@ -180,8 +182,6 @@ const fn name_of(settled: &Settled) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use domain::commit::Commit;
-
     use super::*;
 
     #[test]

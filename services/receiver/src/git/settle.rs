@@ -9,7 +9,7 @@ use domain::commit::Commit;
 use domain::job::JobKind;
 use domain::push_options::PushOptions;
 use domain::state::PushState;
-use gitrepo::bare::Repository;
+use gitrepo::bare::{Repository, pin_name};
 use gitwire::report::Verdict;
 use gitwire::request::Update;
 use store::app::App;
@@ -75,7 +75,8 @@ pub(super) async fn settle(push: Push, child: Option<Child>, mut wire: Wire) {
         match action {
             Action::Build { branch, new, .. } => {
                 let name = format!("refs/heads/{branch}");
-                match build(&push, *id, &receive::pin_update(*id, branch, new), &answer).await {
+                let taken = answer.verdict(&pin_name(*id, branch));
+                match build(&push, *id, new, taken).await {
                     Ok(settled) => shown = Some((name, settled)),
                     Err(why) => verdicts.push(Verdict { name, result: Err(why) }),
                 }
@@ -141,11 +142,10 @@ fn clean(push: &Push) {
 }
 
 /// The pin is there or not: from here on it is certain what becomes of the push, however long the database is away.
-async fn build(push: &Push, id: Uuid, pin: &Update, answer: &Answer) -> Result<Settled, String> {
-    let taken = answer.verdict(&pin.name);
+async fn build(push: &Push, id: Uuid, new: &Commit, taken: Result<(), String>) -> Result<Settled, String> {
     loop {
         let settled = match &taken {
-            Ok(()) => accept::settle(&push.git, &push.repository, id).await,
+            Ok(()) => accept::settle(&push.git, &push.repository, id, new).await,
             Err(why) => abort(&push.git, id, why).await.map(|()| Settled::Rejected(why.clone())),
         };
         match settled {

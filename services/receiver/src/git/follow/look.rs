@@ -9,8 +9,8 @@ use domain::state::{BuildState, ReleaseState};
 use sqlx::PgPool;
 use store::Time;
 use store::build::{Build, Image};
-use store::log::{Page, Step};
-use store::queue::standing::{self, Standing};
+use store::log::{Logs, Page, Step};
+use store::queue::standing::{self, Standing, Why};
 use store::release::Release as Row;
 use uuid::Uuid;
 
@@ -27,8 +27,8 @@ pub(super) struct Seen {
     order: Order,
     /// All lines, of a build that has ended.
     has_whole_log: bool,
-    /// Position, what holds it, and attempts begun.
-    standing: Option<(i64, Option<i32>, i32)>,
+    /// Position, what it waits for, and attempts begun.
+    standing: Option<(i64, Why, i32)>,
     has_begun: bool,
     builds: bool,
     is_built: bool,
@@ -44,6 +44,7 @@ pub(super) struct Look {
     /// `None`: nobody wants to see it, or all of it was seen.
     log: Option<(Vec<Step>, Page)>,
     image: Option<Image>,
+    new_bytes: Option<i64>,
     release: Option<Row>,
     newer: Newer,
 }
@@ -69,15 +70,18 @@ pub(super) async fn look(db: &PgPool, id: Uuid, wait: Wait, seen: &Seen) -> Resu
     let log = if wait == Wait::Queued || seen.has_whole_log { None } else { Some(log(db, id, seen).await?) };
     let is_built = state == BuildState::Succeeded;
     let image = if is_built && !seen.is_built { store::build::image_of(db, id).await? } else { None };
+    let new_bytes = if image.is_some() { store::layers::new_bytes(db, id).await? } else { None };
     let release = if is_built { store::release::of_build(db, id).await? } else { None };
     let newer = newer(db, &build, release.as_ref()).await?;
-    Ok(Some(Look { build, standing, log, image, release, newer }))
+    Ok(Some(Look { build, standing, log, image, new_bytes, release, newer }))
 }
 
 /// A line's step is there when the line is: both come in one transaction.
 async fn log(db: &PgPool, id: Uuid, seen: &Seen) -> Result<(Vec<Step>, Page)> {
     let mut steps = store::log::steps(db, id).await?;
-    let page = store::log::page(db, id, seen.next_line, PAGE_BYTES).await?;
+    // A build that is looked at here is too young for its log to be anywhere else.
+    let logs = Logs { db: db.clone(), archive: None };
+    let page = store::log::page(&logs, id, seen.next_line, PAGE_BYTES).await?;
     let is_known = |step: i32| step == 0 || steps.iter().any(|it| it.number == step);
     if !page.lines.iter().all(|line| is_known(line.step)) {
         steps = store::log::steps(db, id).await?;
@@ -99,7 +103,7 @@ async fn newer(db: &PgPool, build: &Build, release: Option<&Row>) -> Result<Newe
 
 /// What is new since the looks before.
 pub(super) fn tell(seen: &mut Seen, wait: Wait, look: Look) -> Vec<Event> {
-    let Look { build, standing, log, image, release, newer } = look;
+    let Look { build, standing, log, image, new_bytes, release, newer } = look;
     let is_final = build.state.0.is_final();
     let mut events = Vec::new();
     let waits_again = standing.is_some() && seen.has_begun;
@@ -115,16 +119,17 @@ pub(super) fn tell(seen: &mut Seen, wait: Wait, look: Look) -> Vec<Event> {
             return events;
         }
     }
-    let key = standing.as_ref().map(|it| (it.position, it.held_by, it.attempt));
-    if std::mem::replace(&mut seen.standing, key) != key
-        && let Some(standing) = standing
-    {
+    let key = standing.as_ref().map(|it| (it.position, it.why.clone(), it.attempt));
+    let is_news = seen.standing != key;
+    seen.standing = key;
+    if let Some(standing) = standing.filter(|_| is_news) {
         seen.builds = false;
         events.push(Event::Waits(standing));
     }
     if build.state.0 == BuildState::Succeeded && !seen.is_built {
         seen.is_built = true;
-        events.push(Event::Built { took: between(build.started_at, build.finished_at), image });
+        let took = between(build.started_at, build.finished_at);
+        events.push(Event::Built { took, image, new_bytes });
     }
     if let Some(row) = release.as_ref().filter(|_| wait == Wait::Live) {
         events.extend(news_of_release(seen, row));
@@ -154,7 +159,7 @@ fn end(wait: Wait, build: &Build, release: Option<&Row>, newer: Newer) -> Option
         BuildState::Queued | BuildState::Running => (wait == Wait::Queued).then_some(End::Queued),
         BuildState::Failed => Some(End::Failed(reason(build.reason.as_deref()))),
         BuildState::Superseded => Some(End::Superseded { by: newer.build }),
-        BuildState::Cancelled => Some(End::Cancelled),
+        BuildState::Cancelled => Some(End::Cancelled { by: build.cancelled_by.clone() }),
         BuildState::Succeeded if wait != Wait::Live => Some(End::Built),
         // Both were recorded at once: its environment was removed meanwhile.
         BuildState::Succeeded => match release {

@@ -100,13 +100,14 @@ mod tests {
             error: None,
             started_at: Some(at),
             completed_at: is_completed.then_some(at),
+            inputs: Vec::new(),
         }
     }
 
     fn lines(from: i64, steps: &[i32]) -> Vec<Line> {
         let line = |(number, &step): (i64, &i32)| {
             let at = Time(jiff::Timestamp::UNIX_EPOCH);
-            Line { number, step, at, text: String::new() }
+            Line { number, step, at, continues: false, text: String::new() }
         };
         (from..).zip(steps).map(line).collect()
     }

@@ -9,7 +9,7 @@ use store::app::{App, NewApp};
 use store::bell::{Channel, ring};
 use store::build::Build;
 use store::environment::NewEnvironment;
-use store::log::{Lines, StepUpdate};
+use store::log::{Batch, Lines, StepUpdate};
 use store::queue::{Job, Outcome};
 use store::release::{NewRelease, Release};
 use store::{queue, rings};
@@ -56,9 +56,11 @@ async fn write(db: &PgPool, job: &Job, number: i32, is_completed: bool, lines: &
         error: None,
         started_at: Some(at),
         completed_at: is_completed.then_some(at),
+        inputs: Vec::new(),
     };
-    let lines = Lines { step: number, lines: lines.iter().map(|&line| line.to_owned()).collect() };
-    assert!(store::log::append(db, job, job.subject, &[step], &[lines]).await.unwrap());
+    let chunks: &[_] = if lines.is_empty() { &[] } else { &[Lines::of(number, lines).pack().unwrap()] };
+    let batch = Batch { steps: &[step], chunks, ..Batch::default() };
+    assert!(store::log::append(db, job, job.subject, &batch).await.unwrap());
     ring(db, Channel::Build, &job.subject.to_string()).await;
 }
 

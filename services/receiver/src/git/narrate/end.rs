@@ -9,6 +9,8 @@ use super::{About, detail, phase, problem, words};
 const PROOF_MAX: usize = 20;
 /// Git shows it in one line.
 const VERDICT_MAX: usize = 200;
+/// Of the token that cancelled a build.
+const NAME_MAX: usize = 60;
 
 /// Whether the push did what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +42,13 @@ pub(super) fn end(about: &About, end: &End, is_quiet: bool) -> (Vec<String>, Ver
             over(&format!("build #{number} was superseded by #{newer}"), &follow)
         }
         End::Superseded { by: None } => over(&format!("build #{number} was superseded"), &about.page),
-        End::Cancelled => over(&format!("build #{number} was cancelled"), &about.page),
+        End::Cancelled { by } => {
+            let by = by.as_ref().map(|by| format!(" by {}", words::line(by, NAME_MAX))).unwrap_or_default();
+            over(
+                &format!("build #{number} was cancelled{by}"),
+                "push the same commit again to build it after all",
+            )
+        }
         End::ReleaseSuperseded { version, by } => {
             let by = by.map(|newer| format!(" by v{newer}")).unwrap_or_default();
             over(&format!("release v{version} was superseded{by}"), &about.page)

@@ -24,6 +24,8 @@ pub(crate) enum Event {
     Built {
         took: Duration,
         image: Option<Image>,
+        /// So many of its bytes the application's image before it has not.
+        new_bytes: Option<i64>,
     },
     /// It has a release, or that is being rolled out from now on.
     Release(Release),
@@ -53,7 +55,10 @@ pub(crate) enum End {
     Superseded {
         by: Option<i32>,
     },
-    Cancelled,
+    Cancelled {
+        /// `None`: its branch was deleted.
+        by: Option<String>,
+    },
     Live {
         /// From the push's arrival.
         after: Duration,

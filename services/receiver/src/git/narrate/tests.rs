@@ -6,7 +6,7 @@ use domain::reason::{Reason, ReasonCode};
 use domain::state::BuildState;
 use store::Time;
 use store::log::Step;
-use store::queue::standing::Ahead;
+use store::queue::standing::{Ahead, Why};
 use uuid::Uuid;
 
 use super::*;
@@ -40,6 +40,8 @@ fn about() -> About {
         attempt: 0,
         reason: None,
         superseded_by: None,
+        cancelled_by: None,
+        cancelled_at: None,
         digest: None,
         created_at: Time(at(0)),
         started_at: None,
@@ -110,6 +112,7 @@ fn step(number: i32, name: &str, from: i64, to: Option<i64>) -> Step {
         error: None,
         started_at: Some(Time(at(from))),
         completed_at: to.map(|ms| Time(at(ms))),
+        inputs: Vec::new(),
     }
 }
 
@@ -128,7 +131,8 @@ fn standing() -> Standing {
         waiting: 1,
         running: 0,
         ahead: Vec::new(),
-        held_by: None,
+        why: Why::Builder,
+        starts_in: None,
         attempt: 0,
         attempt_max: 4,
         error: None,
@@ -142,7 +146,7 @@ fn built() -> Event {
         digest: format!("sha256:{}", "1b2c3d4e".repeat(8)),
         size_bytes: 41_250_000,
     };
-    Event::Built { took: Duration::from_millis(41_300), image: Some(image) }
+    Event::Built { took: Duration::from_millis(41_300), image: Some(image), new_bytes: Some(312_400) }
 }
 
 fn release(is_rolling: bool) -> Event {
@@ -187,7 +191,7 @@ fn a_push_that_goes_live() {
     story.all([built(), release(false), release(true), live()]);
     let end = [
         "-----> Built in 41.3 s; 2 of 3 steps cached",
-        "       image sha256:1b2c3d4e1b2c, 41.2 MB",
+        "       image sha256:1b2c3d4e1b2c, 41.2 MB, 312.4 kB new",
         "-----> Release v3 to environment main",
         "       rolling out; it is live when it answers GET /health on port 8080",
         "-----> Live after 1.9 s",
@@ -250,9 +254,16 @@ fn what_is_over_before_it_ends() {
         ]
     );
     assert_eq!(verdict, "build #12 was superseded by #13");
-    let (said, verdict) = over(End::Cancelled);
-    assert_eq!(said, [" !     Build #12 was cancelled: this push is over", PAGE]);
-    assert_eq!(verdict, "build #12 was cancelled");
+    let (said, verdict) = over(End::Cancelled { by: Some("ada".to_owned()) });
+    assert_eq!(
+        said,
+        [
+            " !     Build #12 was cancelled by ada: this push is over",
+            " !     push the same commit again to build it after all",
+        ]
+    );
+    assert_eq!(verdict, "build #12 was cancelled by ada");
+    assert_eq!(over(End::Cancelled { by: None }).1, "build #12 was cancelled");
     assert_eq!(over(End::ReleaseSuperseded { version: 3, by: Some(4) }).1, "release v3 was superseded by v4");
     assert_eq!(over(End::ReleaseSuperseded { version: 3, by: None }).1, "release v3 was superseded");
     assert_eq!(over(End::Gone).1, "build #12 is gone");
@@ -331,7 +342,7 @@ fn the_queue() {
         waiting: 9,
         running: 4,
         ahead: ahead(&[("api", 127), ("shop", 3), ("demo", 10)]),
-        held_by: Some(9),
+        why: Why::App { number: 9, limit: 1 },
         ..standing()
     };
     story.tell(Event::Waits(far.clone()));
@@ -339,19 +350,20 @@ fn the_queue() {
         story.said(),
         [
             "-----> Queued: number 6 of 9, behind api #127, shop #3, demo #10 and 2 more",
-            "       waits for build #9 of demo: builds of one application run one at a time",
+            "       waits for build #9 of demo: builds of demo run one at a time",
         ]
     );
     for position in [5, 4] {
         story.tell(Event::Waits(Standing {
             position,
             ahead: ahead(&[("shop", 3)]),
-            held_by: None,
+            why: Why::Turn,
+            starts_in: Some(Duration::from_secs(95)),
             ..far.clone()
         }));
     }
     assert!(story.said().is_empty(), "nobody reads so fast");
-    let moved = "-----> Queued: number 4 of 9, behind shop #3 and 2 more";
+    let moved = "-----> Queued: number 4 of 9, behind shop #3 and 2 more, begins in about 2 min";
     assert_eq!(story.wait(3).said(), [moved], "where it is by now");
     assert_eq!(story.wait(30).said(), ["       still queued: number 4 of 9 (32 s)"]);
     story.tell(Event::Waits(Standing { running: 4, ..standing() }));

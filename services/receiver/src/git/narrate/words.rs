@@ -18,6 +18,15 @@ pub(super) fn humane(duration: Duration) -> String {
     }
 }
 
+/// Of what is only estimated: `30 s`, `4 min`, `2 h`.
+pub(super) fn about(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..60 => format!("{} s", seconds.div_ceil(10).max(1) * 10),
+        seconds @ 60..5400 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3600)),
+    }
+}
+
 /// How long something goes on already, in whole seconds.
 pub(super) fn age(since: Timestamp, now: Timestamp) -> String {
     match u64::try_from(now.as_second() - since.as_second()).unwrap_or(0) {
