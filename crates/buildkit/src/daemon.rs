@@ -12,8 +12,8 @@ use crate::{MESSAGE_MAX, SolveError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-/// A daemon that vanished without closing its connections is noticed after about this long.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// A daemon that vanished without closing its connections is noticed after twice this long.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// An error carries the whole Dockerfile in its trailer; with the usual 16 KiB the stream would break instead.
@@ -61,6 +61,14 @@ pub async fn check(channel: &Channel) -> Result<String, SolveError> {
         .and_then(|()| check_snapshotters(snapshotters))
         .map_err(|error| SolveError::Other { message: error.to_string() })?;
     Ok(version)
+}
+
+/// Drops everything that the daemon keeps and that no build uses just now.
+pub(crate) async fn prune_all(channel: &Channel) -> Result<(), SolveError> {
+    let all = proto::PruneRequest { all: true, ..proto::PruneRequest::default() };
+    let mut dropped = control(channel).prune(all).await?.into_inner();
+    while dropped.message().await?.is_some() {}
+    Ok(())
 }
 
 pub(crate) fn control(channel: &Channel) -> ControlClient<Channel> {

@@ -5,6 +5,7 @@ use std::error::Error;
 use domain::reason::{Reason, ReasonCode};
 use tonic::{Code, Status};
 
+use crate::corrupt;
 use crate::details::{self, SourceLine};
 use crate::progress::{Progress, Step};
 
@@ -27,6 +28,13 @@ pub enum SolveError {
     // the platform's
     #[error("BuildKit is not reachable: {message}")]
     Unavailable { message: String },
+    /// What BuildKit keeps on its disk is not what it wrote there, or not all of it.
+    #[error("BuildKit's cache is damaged: {message}")]
+    CacheCorrupt {
+        message: String,
+        /// No other explanation is left. Else it may have been a transfer, the first time.
+        is_certain: bool,
+    },
     #[error("the registry does not answer: {message}")]
     RegistryUnavailable { message: String },
     #[error("the registry refuses the image: {message}")]
@@ -50,6 +58,7 @@ pub fn reason(error: &SolveError) -> Reason {
         }
         SolveError::BaseImageMissing { .. } => (ReasonCode::BaseImageMissing, vec![]),
         SolveError::Unavailable { .. } => (ReasonCode::BuildkitUnavailable, vec![]),
+        SolveError::CacheCorrupt { .. } => (ReasonCode::CacheCorrupt, vec![]),
         SolveError::RegistryUnavailable { .. } => (ReasonCode::RegistryUnavailable, vec![]),
         SolveError::RegistryRefused { .. } => (ReasonCode::RegistryRefused, vec![]),
         SolveError::Other { .. } => (ReasonCode::Internal, vec![]),
@@ -71,6 +80,9 @@ pub(crate) fn classify(status: &Status, progress: &Progress) -> SolveError {
         return SolveError::Unavailable { message };
     }
     let details = details::decode(status.details());
+    if let Some(is_certain) = corrupt::judge(&message, details.exit_code) {
+        return SolveError::CacheCorrupt { message, is_certain };
+    }
     let step = details.vertices.iter().find_map(|digest| Some((digest, progress.step(digest)?)));
     if let Some((digest, step)) = step {
         return step_fault(step, details.exit_code, &message, progress.last_lines(digest));
@@ -108,6 +120,9 @@ const PLATFORM_FAULTS: [&str; 6] = [
     "failed to mount",
 ];
 
+/// As programs say it.
+const DISK_FULL: &str = "No space left on device";
+
 /// A base image's layers are fetched by the first step that needs them.
 const FETCH_FAULTS: [&str; 4] =
     ["httpReadSeeker", "failed to copy: ", "content descriptor", "short read: expected"];
@@ -138,6 +153,10 @@ fn step_fault(step: &Step, exit_code: Option<u32>, message: &str, lines: Vec<Str
     let runtime = lines.last().filter(|line| line.starts_with("runc run failed: "));
     if let Some(line) = runtime.filter(|line| RUNTIME_FAULTS.iter().any(|it| line.contains(it))) {
         return SolveError::Other { message: line.clone() };
+    }
+    // A step writes to the disk that BuildKit is given: the next try may find room, or another daemon.
+    if exit_code.is_some() && lines.iter().any(|line| line.contains(DISK_FULL)) {
+        return SolveError::Other { message: format!("the disk is full under {}", shortened(&step.name)) };
     }
     if exit_code.is_none() && any(&FETCH_FAULTS) {
         return SolveError::RegistryUnavailable { message: message.to_owned() };

@@ -180,7 +180,7 @@ fn env(layout: &Layout, name: &str) -> Vec<(&'static str, String)> {
         // Without these a long log of a build step is clipped.
         "buildkitd" => vec![
             ("PATH", path()),
-            ("BUILDKIT_STEP_LOG_MAX_SIZE", "10485760".to_owned()),
+            ("BUILDKIT_STEP_LOG_MAX_SIZE", "-1".to_owned()),
             ("BUILDKIT_STEP_LOG_MAX_SPEED", "-1".to_owned()),
         ],
         "gitea" => forge::env(layout),

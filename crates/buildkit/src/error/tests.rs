@@ -204,6 +204,22 @@ fn faults_of_the_platform() {
 }
 
 #[test]
+fn a_full_disk_is_no_fault_of_the_step() {
+    let progress = progress("[2/2] RUN make", "cc: write error: No space left on device\n");
+    let message = "process \"/bin/sh -c make\" did not complete successfully: exit code: 1";
+    let error = classify(&status(message, "vertex exit=1"), &progress);
+    assert_eq!(error, SolveError::Other { message: "the disk is full under [2/2] RUN make".to_owned() });
+}
+
+#[test]
+fn a_damaged_cache_is_told_from_all_else() {
+    let missing = "failed to push r:5/a: blob sha256:aa expected at /s/sha256/aa: blob not found: not found";
+    let reason = classified(missing, "");
+    assert_eq!((reason.code, reason.fault()), (ReasonCode::CacheCorrupt, Fault::Platform));
+    assert!(reason.message.starts_with("BuildKit's cache is damaged: "), "{}", reason.message);
+}
+
+#[test]
 fn the_proof_comes_along() {
     let failed = classified("process \"x\" did not complete successfully: exit code: 1", "vertex exit=1");
     assert_eq!(failed.lines, ["no rule"]);
