@@ -7,9 +7,11 @@ use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::FileSync;
 use futures::stream::{self, Stream, StreamExt};
-use tonic::metadata::MetadataMap;
+use llb::graph::CONTENT_MARK;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::session::Serving;
 use crate::source::{EntryKind, Source, SourceEntry, order};
 
 /// File modes as Go writes them.
@@ -23,17 +25,22 @@ const READ_AHEAD: usize = 4;
 type Packets = Pin<Box<dyn Stream<Item = Result<Packet, Status>> + Send>>;
 type Requests = Packets;
 
+/// The request's header that says which of the sources is meant.
+const NAME: &str = "dir-name";
+
 pub(crate) struct Files {
-    source: Arc<dyn Source>,
+    serving: Serving,
 }
 
 impl Files {
-    pub(crate) fn new(source: Arc<dyn Source>) -> Files {
-        debug_assert!(
-            source.entries().is_sorted_by(|a, b| order(&a.path, &b.path).is_lt()),
-            "BuildKit refuses entries out of order"
-        );
-        Files { source }
+    pub(crate) const fn new(serving: Serving) -> Files {
+        Files { serving }
+    }
+
+    fn named(&self, metadata: &MetadataMap) -> Result<Arc<dyn Source>, Status> {
+        let name = metadata.get(NAME).and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let source = self.serving.get()?.sources.get(name).cloned();
+        source.ok_or_else(|| Status::not_found(format!("this build has no files named {name:?}")))
     }
 }
 
@@ -44,8 +51,13 @@ impl FileSync for Files {
 
     async fn diff_copy(&self, request: Request<Streaming<Packet>>) -> Result<Response<Packets>, Status> {
         warn_of_filters(request.metadata());
-        let answers = answers(self.source.clone(), request.into_inner().boxed());
-        Ok(Response::new(stream::select(entries(self.source.clone()), answers).map(Ok).boxed()))
+        let source = self.named(request.metadata())?;
+        debug_assert!(
+            source.entries().is_sorted_by(|a, b| order(&a.path, &b.path).is_lt()),
+            "BuildKit refuses entries out of order"
+        );
+        let answers = answers(source.clone(), request.into_inner().boxed());
+        Ok(Response::new(stream::select(entries(source), answers).map(Ok).boxed()))
     }
 
     async fn tar_stream(&self, _: Request<Streaming<Packet>>) -> Result<Response<Packets>, Status> {
@@ -56,7 +68,9 @@ impl FileSync for Files {
 /// The source has left out what the build may not see; BuildKit asks for everything and would not filter again.
 fn warn_of_filters(metadata: &MetadataMap) {
     for key in ["include-patterns", "exclude-patterns", "followpaths"] {
-        for patterns in metadata.get_all(key) {
+        // What our own graphs say of the content is no pattern.
+        let is_ours = |it: &&MetadataValue<Ascii>| it.as_bytes().starts_with(CONTENT_MARK.as_bytes());
+        for patterns in metadata.get_all(key).iter().filter(|it| !is_ours(it)) {
             tracing::warn!(key, ?patterns, "BuildKit asked for a part of the source and gets the whole");
         }
     }

@@ -1,8 +1,8 @@
-//! A session: the services that BuildKit calls back into while it builds. They live as long as the [`Session`].
+//! A session: the services that BuildKit calls back into while it builds.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
@@ -10,6 +10,7 @@ use bollard_buildkit_proto::health::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
     health_check_response::ServingStatus,
 };
+use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::FileSyncServer;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::{Auth, AuthServer};
 use bollard_buildkit_proto::moby::filesync::v1::{
@@ -23,13 +24,14 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::filesync::Files;
+use crate::secrets::{Safe, SecretValues};
 use crate::source::Source;
 use crate::tunnel::Tunnel;
 use crate::{Channel, MESSAGE_MAX, SolveError, daemon};
@@ -40,10 +42,11 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME_MAX: u32 = 1 << 20;
 const STREAMS_MAX: u32 = 1024;
 
-const METHODS: [&str; 3] = [
+const METHODS: [&str; 4] = [
     "/grpc.health.v1.Health/Check",
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
+    "/moby.buildkit.secrets.v1.Secrets/GetSecret",
 ];
 
 /// User and secret by registry host, as BuildKit names it.
@@ -51,35 +54,77 @@ pub type Logins = BTreeMap<String, (String, SecretString)>;
 
 /// What a build may ask us for.
 pub struct Services {
-    pub source: Arc<dyn Source>,
+    /// By the name that its graph calls them by.
+    pub sources: BTreeMap<String, Arc<dyn Source>>,
     pub logins: Logins,
+    pub secrets: SecretValues,
 }
 
 impl fmt::Debug for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts = self.logins.keys().collect::<Vec<_>>();
         f.debug_struct("Services")
-            .field("entries", &self.source.entries().len())
-            .field("hosts", &hosts)
+            .field("sources", &self.sources.keys())
+            .field("hosts", &self.logins.keys())
+            .field("secrets", &self.secrets.keys())
             .finish()
     }
 }
 
-/// An open session. Dropping it closes it, and a build that still needs it fails.
+/// What the build that uses a session just now may ask for; nothing between two builds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Serving(Arc<RwLock<Option<Arc<Services>>>>);
+
+impl Serving {
+    pub(crate) fn get(&self) -> Result<Arc<Services>, Status> {
+        let services = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        services.ok_or_else(|| Status::failed_precondition("no build uses this session now"))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(services: Services) -> Serving {
+        let serving = Serving::default();
+        serving.set(Some(services));
+        serving
+    }
+
+    fn set(&self, services: Option<Services>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = services.map(Arc::new);
+    }
+}
+
+/// An open session, for one build after the other. BuildKit knows what it got from a session by the session's id: the
+/// longer one lasts, the less is sent again. Dropping it closes it, and a build that still needs it fails.
 #[derive(Debug)]
 pub struct Session {
     id: String,
-    _connection: JoinSet<()>,
+    serving: Serving,
+    connection: AbortHandle,
+    _task: JoinSet<()>,
 }
 
 impl Session {
     pub fn id(&self) -> &str {
         &self.id
     }
+
+    /// Whether BuildKit still has it, as far as is known here.
+    pub fn is_open(&self) -> bool {
+        !self.connection.is_finished()
+    }
+
+    /// From now on it serves this build.
+    pub fn serve(&self, services: Services) {
+        self.serving.set(Some(services));
+    }
+
+    /// From now on it serves nothing.
+    pub fn rest(&self) {
+        self.serving.set(None);
+    }
 }
 
-/// Opens a session. `app_key` keeps what one application transferred apart from all others.
-pub async fn open(channel: &Channel, app_key: &str, services: Services) -> Result<Session, SolveError> {
+/// Opens a session that serves nothing yet. `app_key` keeps what one application transferred apart from all others.
+pub async fn open(channel: &Channel, app_key: &str) -> Result<Session, SolveError> {
     let id: String = rand::rng().sample_iter(Alphanumeric).take(25).map(char::from).collect();
     let (outgoing, messages) = mpsc::channel(32);
     let mut request = Request::new(ReceiverStream::new(messages));
@@ -97,9 +142,10 @@ pub async fn open(channel: &Channel, app_key: &str, services: Services) -> Resul
         })??
         .into_inner();
 
-    let mut connection = JoinSet::new();
-    connection.spawn(serve(Tunnel::new(incoming, outgoing), services));
-    Ok(Session { id, _connection: connection })
+    let serving = Serving::default();
+    let mut task = JoinSet::new();
+    let connection = task.spawn(serve(Tunnel::new(incoming, outgoing), serving.clone()));
+    Ok(Session { id, serving, connection, _task: task })
 }
 
 fn ascii(value: &str) -> Result<MetadataValue<Ascii>, SolveError> {
@@ -108,13 +154,14 @@ fn ascii(value: &str) -> Result<MetadataValue<Ascii>, SolveError> {
         .map_err(|_| SolveError::Other { message: format!("{value:?} cannot name a BuildKit session") })
 }
 
-async fn serve(tunnel: Tunnel, services: Services) {
-    let files = FileSyncServer::new(Files::new(services.source))
+async fn serve(tunnel: Tunnel, serving: Serving) {
+    let files = FileSyncServer::new(Files::new(serving.clone()))
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX);
     let routes = Routes::new(HealthServer::new(Healthy))
         .add_service(files)
-        .add_service(AuthServer::new(Keyring { logins: services.logins }));
+        .add_service(AuthServer::new(Keyring { serving: serving.clone() }))
+        .add_service(SecretsServer::new(Safe { serving }));
     let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -149,7 +196,7 @@ impl Health for Healthy {
 }
 
 struct Keyring {
-    logins: Logins,
+    serving: Serving,
 }
 
 #[tonic::async_trait]
@@ -160,7 +207,7 @@ impl Auth for Keyring {
         request: Request<CredentialsRequest>,
     ) -> Result<Response<CredentialsResponse>, Status> {
         let host = &request.get_ref().host;
-        let response = match self.logins.get(host) {
+        let response = match self.serving.get()?.logins.get(host) {
             Some((username, secret)) => {
                 CredentialsResponse { username: username.clone(), secret: secret.expose_secret().to_owned() }
             }

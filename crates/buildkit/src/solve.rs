@@ -1,17 +1,21 @@
 //! One build: Solve and its Status stream, side by side.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error as _;
 use std::pin::pin;
 use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1 as proto;
+use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt};
 use llb::Definition;
-use tokio::sync::mpsc;
+use redact::Redactor;
 use tonic::{Response, Status};
 
+use crate::bounded::Sender;
 use crate::progress::{Event, Progress};
-use crate::{Channel, SolveError, daemon, error};
+use crate::{Channel, Names, SolveError, daemon, error};
 
 const DIGEST: &str = "containerimage.digest";
 /// How long the rest of the status may keep us waiting once the build is over.
@@ -38,19 +42,22 @@ pub struct Solved {
     pub digest: String,
 }
 
-/// Builds and pushes. Steps and lines go to `events` as they come, all of them before this returns; a receiver
-/// that went away stops only them. Dropping the future cancels the build.
+/// Builds and pushes. Steps and lines go to `events` as they come, all of them before this returns and none with a
+/// secret in it that `redactor` knows, under the names that `names` gives them; a receiver that went away stops only them. While `events` is full BuildKit keeps
+/// what the steps write, and they go on. Dropping the future cancels the build.
 pub async fn solve(
     channel: &Channel,
     request: SolveRequest,
-    events: &mpsc::Sender<Event>,
+    redactor: &Redactor,
+    names: Names,
+    events: &Sender<Event>,
 ) -> Result<Solved, SolveError> {
     let mut solving = daemon::control(channel);
     let mut watching = daemon::control(channel);
     let status_request = proto::StatusRequest { r#ref: request.reference.clone() };
     let mut solve = pin!(solving.solve(wire(request)));
     let mut status = pin!(watching.status(status_request).map_ok(Response::into_inner).try_flatten_stream());
-    let mut progress = Progress::default();
+    let mut progress = Progress::new(redactor.clone(), names);
     let mut watched = true;
     let outcome = loop {
         tokio::select! {
@@ -68,7 +75,21 @@ pub async fn solve(
     send(progress.finish(), events).await;
     match outcome {
         Ok(response) => solved(response.into_inner()),
-        Err(status) => Err(error::classify(&status, &progress)),
+        Err(status) => Err(error::classify(&without_secrets(status, redactor), &progress)),
+    }
+}
+
+/// A command that failed is told with its arguments. What the transport says itself, which a source shows, has none.
+fn without_secrets(status: Status, redactor: &Redactor) -> Status {
+    let redacted = match redactor.redact(status.message()) {
+        Cow::Owned(message) => Some(message),
+        Cow::Borrowed(_) => None,
+    };
+    match redacted.filter(|_| status.source().is_none()) {
+        Some(message) => {
+            Status::with_details(status.code(), message, Bytes::copy_from_slice(status.details()))
+        }
+        None => status,
     }
 }
 
@@ -76,7 +97,7 @@ pub async fn solve(
 async fn follow(
     message: Option<Result<proto::StatusResponse, Status>>,
     progress: &mut Progress,
-    events: &mpsc::Sender<Event>,
+    events: &Sender<Event>,
 ) -> bool {
     match message {
         Some(Ok(message)) => send(progress.apply(&message), events).await,
@@ -89,9 +110,10 @@ async fn follow(
     }
 }
 
-async fn send(all: Vec<Event>, events: &mpsc::Sender<Event>) -> bool {
+async fn send(all: Vec<Event>, events: &Sender<Event>) -> bool {
     for event in all {
-        if events.send(event).await.is_err() {
+        let bytes = event.bytes();
+        if events.send(event, bytes).await.is_err() {
             return false;
         }
     }
@@ -115,6 +137,8 @@ fn wire(request: SolveRequest) -> proto::SolveRequest {
         frontend_attrs: request.frontend_attrs.into_iter().collect(),
         frontend_inputs: request.inputs.into_iter().collect::<HashMap<_, _>>(),
         exporters: vec![proto::Exporter { r#type: "image".to_owned(), attrs }],
+        // No record in BuildKit's history: it would hold on disk what the steps wrote, with the secrets they printed.
+        internal: true,
         ..proto::SolveRequest::default()
     }
 }
@@ -124,4 +148,19 @@ fn solved(mut response: proto::SolveResponse) -> Result<Solved, SolveError> {
         message: format!("BuildKit pushed the image and did not say its digest ({DIGEST})"),
     })?;
     Ok(Solved { digest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_no_secret() {
+        let redactor = Redactor::new([("TOKEN", &b"hunter2-hunter2"[..])]);
+        let details = Bytes::from_static(b"details");
+        let status = Status::with_details(tonic::Code::Unknown, "process \"curl hunter2-hunter2\"", details);
+        let told = without_secrets(status, &redactor);
+        assert_eq!(told.message(), "process \"curl [secret TOKEN]\"");
+        assert_eq!((told.code(), told.details()), (tonic::Code::Unknown, &b"details"[..]));
+    }
 }

@@ -1,6 +1,7 @@
 //! Git: the command-line client for transport, libgit2 for reading objects. Nothing is ever checked out.
 //!
-//! [`ls_remote`] asks what a branch is, [`fetch`] brings one commit into an application's mirror as a [`Snapshot`].
+//! [`ls_remote`] asks what a branch is, [`fetch`] brings one commit into an application's mirror as a [`Snapshot`], if
+//! it can from a pack that our own receiver made for the commits that are [`kept`] there.
 //! [`bare`] is the other side: the repositories that are pushed to here.
 
 use std::process::Stdio;
@@ -14,11 +15,12 @@ mod classify;
 mod command;
 mod error;
 mod mirror;
+mod pack;
 mod remote;
 mod snapshot;
 
 pub use error::GitError;
-pub use mirror::{discard, fetch};
+pub use mirror::{discard, fetch, kept};
 pub use remote::{BadRemote, Credentials, Remote};
 pub use snapshot::Snapshot;
 

@@ -4,9 +4,10 @@
 //! lock that git inherits: a git that outlived its builder still holds it.
 
 use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::commit::Commit;
@@ -14,14 +15,16 @@ use git2::{Oid, Repository};
 use tokio::time::Instant;
 
 use crate::command::{self, Ended};
-use crate::{GitError, Remote, Snapshot};
+use crate::{GitError, Remote, Snapshot, pack};
+
+mod kept;
+
+pub use kept::kept;
+use kept::{REFS, keep};
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(600);
 const GC_TIMEOUT: Duration = Duration::from_secs(120);
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
-/// Commits of the last builds are kept: the next fetch brings only what differs from them.
-const REFS: &str = "refs/slipway";
-const REFS_KEPT: usize = 5;
 /// How far back a branch is fetched from a forge that gives no commit out by its id.
 const BRANCH_DEPTH: &str = "--depth=50";
 /// Every fetch adds a pack or loose objects; so many are put together before the next one. Git's own limit for loose
@@ -31,18 +34,20 @@ const LOOSE_SAMPLE: &str = "objects/17";
 const LOOSE_SAMPLE_MAX: usize = 27;
 
 /// Brings `commit` into `mirror`, which is made when it is missing and made anew, once, when it turns out to be broken.
+/// `pack`: what the commit has and those that are [`kept`] have not, when somebody made that.
 pub async fn fetch(
     mirror: &Path,
     remote: &Remote,
     commit: &Commit,
     branch: &str,
+    pack: Option<Vec<u8>>,
 ) -> Result<Snapshot, GitError> {
     let lock = lock(mirror).await?;
-    match attempt(mirror, &lock, remote, commit, branch).await {
+    match attempt(mirror, &lock, remote, commit, branch, pack).await {
         Err(GitError::Other(error)) => {
             tracing::warn!(mirror = %mirror.display(), "making the mirror anew: {error:#}");
             remove(mirror)?;
-            attempt(mirror, &lock, remote, commit, branch).await
+            attempt(mirror, &lock, remote, commit, branch, None).await
         }
         ended => ended,
     }
@@ -60,6 +65,7 @@ async fn attempt(
     remote: &Remote,
     commit: &Commit,
     branch: &str,
+    pack: Option<Vec<u8>>,
 ) -> Result<Snapshot, GitError> {
     if commit.as_str().len() != 40 {
         return Err(GitError::Invalid("repositories with SHA-256 object names are not supported".to_owned()));
@@ -70,7 +76,7 @@ async fn attempt(
     if is_full {
         collect_garbage(mirror, lock, remote).await;
     }
-    if !has {
+    if !has && !unpack(mirror, id, pack).await {
         fetch_commit(mirror, lock, remote, commit, branch).await?;
     }
     let (path, commit) = (mirror.to_path_buf(), commit.clone());
@@ -80,6 +86,28 @@ async fn attempt(
         Ok(snapshot)
     })
     .await
+}
+
+/// Whether the commit came with the pack. One that cannot be used is no failure: git is asked then.
+async fn unpack(mirror: &Path, commit: Oid, pack: Option<Vec<u8>>) -> bool {
+    let Some(pack) = pack else { return false };
+    let path = mirror.to_path_buf();
+    let taken = blocking(move || {
+        let repository = Repository::open_bare(&path)?;
+        pack::take(&repository, &pack)?;
+        // Its parents need not be here, and git has to know that.
+        let mut shallow = File::options().create(true).append(true).open(path.join("shallow"))?;
+        writeln!(shallow, "{commit}")?;
+        repository.reference(&format!("{REFS}/{commit}"), commit, true, "came with a pack")?;
+        Ok(())
+    });
+    match taken.await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(mirror = %mirror.display(), "a pack could not be used: {error}");
+            false
+        }
+    }
 }
 
 async fn fetch_commit(
@@ -195,22 +223,6 @@ fn prepare(mirror: &Path, commit: Oid) -> Result<(bool, bool), GitError> {
     let loose = entries(&mirror.join(LOOSE_SAMPLE))?.len();
     let has = Repository::open_bare(mirror)?.find_reference(&format!("{REFS}/{commit}")).is_ok();
     Ok((has, packs > PACKS_MAX || loose > LOOSE_SAMPLE_MAX))
-}
-
-/// Marks the commit as the last one used, and forgets those before the last few.
-fn keep(mirror: &Path, commit: Oid) -> Result<(), GitError> {
-    let directory = mirror.join(REFS);
-    let file = File::options().write(true).open(directory.join(commit.to_string()))?;
-    file.set_modified(SystemTime::now())?;
-    let mut refs = Vec::new();
-    for entry in entries(&directory)? {
-        refs.push((entry.metadata()?.modified()?, entry.path()));
-    }
-    refs.sort();
-    for (_, path) in refs.iter().rev().skip(REFS_KEPT) {
-        fs::remove_file(path)?;
-    }
-    Ok(())
 }
 
 /// What is in a directory; nothing when there is none.

@@ -21,10 +21,6 @@ const TREE: i32 = 0o040_000;
 const SYMLINK: i32 = 0o120_000;
 const SUBMODULE: i32 = 0o160_000;
 
-/// 2001-09-09, so that no tool takes a file for unset or for one from the future.
-const MTIME_BASE_S: i64 = 1_000_000_000;
-const NS: i64 = 1_000_000_000;
-
 /// A commit in a mirror, without anything that a build should not meet.
 pub struct Snapshot {
     /// The first line of the commit's message.
@@ -58,6 +54,11 @@ impl Snapshot {
         &self.tree
     }
 
+    /// The id of the object of the entry at `index`: equal objects have equal ids.
+    pub fn object(&self, index: usize) -> &[u8] {
+        self.objects[index].as_bytes()
+    }
+
     /// The content of the file at `index` of the tree's entries. Blocks.
     pub fn content(&self, index: usize) -> anyhow::Result<Vec<u8>> {
         let object = self.objects.get(index).context("no such entry")?;
@@ -72,16 +73,6 @@ impl Snapshot {
         let index = self.tree.position(path).with_context(|| format!("there is no {path}"))?;
         self.content(index).with_context(|| format!("reading {path}"))
     }
-
-    /// When the entry at `index` is said to have been changed. Git keeps no such time, and BuildKit takes a file whose
-    /// size and time it has seen for the file that it has: so this is a function of the content and nothing else.
-    /// A directory has no content of its own, and a constant.
-    pub fn mtime_ns(&self, index: usize) -> i64 {
-        let kind = self.tree.entries().get(index).map(|it| it.kind);
-        let object =
-            self.objects.get(index).filter(|_| !matches!(kind, Some(Kind::Directory | Kind::Submodule)));
-        object.map_or(MTIME_BASE_S * NS, mtime_ns)
-    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -91,13 +82,6 @@ impl fmt::Debug for Snapshot {
             .field("entries", &self.objects.len())
             .finish()
     }
-}
-
-/// 59 bits of the object's id, as a time between 2001 and 2018.
-fn mtime_ns(object: &Oid) -> i64 {
-    let bytes = object.as_bytes();
-    let number = |at: usize| bytes[at..at + 4].iter().fold(0, |sum, byte| sum << 8 | i64::from(*byte));
-    (MTIME_BASE_S + (number(0) & 0x1fff_ffff)) * NS + number(4) % NS
 }
 
 /// Every entry below `root`. Without recursion: how deep directories nest is for whoever pushes to say.

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::Definition;
 
+/// With it and what the content is called begins a pattern that leaves nothing out.
+pub const CONTENT_MARK: &str = "slipway-content/";
+
 /// BuildKit reads -1 as "not set" where the wire format's default, 0, has a meaning of its own.
 const UNSET: i64 = -1;
 
@@ -31,6 +34,8 @@ struct MarshalledOp {
 #[derive(Clone, Copy, Debug)]
 pub struct LocalSource<'a> {
     pub name: &'a str,
+    /// Which content is meant: as long as the session lasts, BuildKit asks for the same one only once.
+    pub content_id: &'a str,
     pub session_id: &'a str,
     /// Builds with the same hint share one transferred copy, and only what changed travels.
     pub shared_key_hint: &'a str,
@@ -40,37 +45,86 @@ impl Graph {
     pub fn local_source(&mut self, source: LocalSource<'_>, step_name: &str) -> Vertex {
         let attrs = BTreeMap::from([
             ("local.session".to_owned(), source.session_id.to_owned()),
+            // A pattern that matches nothing: it is part of the cache key and of nothing else.
+            ("local.excludepatterns".to_owned(), format!("[\"{CONTENT_MARK}{}\"]", source.content_id)),
             ("local.sharedkeyhint".to_owned(), source.shared_key_hint.to_owned()),
         ]);
         let op = pb::SourceOp { identifier: format!("local://{}", source.name), attrs };
         self.add(
             pb::op::Op::Source(op),
-            &["source.local", "source.local.sessionid", "source.local.sharedkeyhint"],
+            &[],
+            &[
+                "source.local",
+                "source.local.excludepatterns",
+                "source.local.sessionid",
+                "source.local.sharedkeyhint",
+            ],
             step_name,
         )
     }
 
-    /// A file system that holds one file.
-    pub fn mkfile(&mut self, path: &str, data: &[u8], step_name: &str) -> Vertex {
-        let file = pb::FileActionMkFile {
-            path: path.to_owned(),
-            mode: 0o644,
-            data: data.to_vec(),
+    /// A file system that holds these files, by path.
+    pub fn files<'f>(
+        &mut self,
+        files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
+        step_name: &str,
+    ) -> Vertex {
+        let mkfile = |(path, data): (&str, &[u8])| {
+            pb::file_action::Action::Mkfile(pb::FileActionMkFile {
+                path: path.to_owned(),
+                mode: 0o644,
+                data: data.to_vec(),
+                owner: None,
+                timestamp: UNSET,
+            })
+        };
+        let mut actions: Vec<pb::FileAction> = (UNSET..)
+            .zip(files.into_iter().map(mkfile))
+            // Each goes on with what the one before it made; only the last is the result.
+            .map(|(input, action)| pb::FileAction {
+                input,
+                secondary_input: UNSET,
+                output: UNSET,
+                action: Some(action),
+            })
+            .collect();
+        if let Some(last) = actions.last_mut() {
+            last.output = 0;
+        }
+        self.add(pb::op::Op::File(pb::FileOp { actions }), &[], &["file.base"], step_name)
+    }
+
+    /// All of `source`, on a file system of its own. Two copies of the same content are one result, whatever they were
+    /// copied from.
+    pub fn copy(&mut self, source: Vertex, step_name: &str) -> Vertex {
+        let copy = pb::FileActionCopy {
+            src: "/".to_owned(),
+            dest: "/".to_owned(),
             owner: None,
+            mode: -1,
+            dir_copy_contents: true,
+            create_dest_path: true,
             timestamp: UNSET,
+            ..Default::default()
         };
         let action = pb::FileAction {
             input: UNSET,
-            secondary_input: UNSET,
+            secondary_input: 0,
             output: 0,
-            action: Some(pb::file_action::Action::Mkfile(file)),
+            action: Some(pb::file_action::Action::Copy(copy)),
         };
-        self.add(pb::op::Op::File(pb::FileOp { actions: vec![action] }), &["file.base"], step_name)
+        self.add(pb::op::Op::File(pb::FileOp { actions: vec![action] }), &[source], &["file.base"], step_name)
+    }
+
+    /// The file systems one over the other.
+    pub fn merge(&mut self, layers: &[Vertex], step_name: &str) -> Vertex {
+        let inputs = (0..).zip(layers).map(|(input, _)| pb::MergeInput { input }).collect();
+        self.add(pb::op::Op::Merge(pb::MergeOp { inputs }), layers, &["mergeop"], step_name)
     }
 
     /// The marshalled graph whose result is `result`.
     pub fn definition(self, result: Vertex) -> Definition {
-        let input = pb::Input { digest: self.ops[result.0].digest.clone(), index: 0 };
+        let input = self.input(result);
         // An operation with nothing but an input marks the result.
         let terminal = marshal(
             &pb::Op { inputs: vec![input], ..Default::default() },
@@ -84,9 +138,15 @@ impl Graph {
         definition
     }
 
-    fn add(&mut self, op: pb::op::Op, capabilities: &[&str], step_name: &str) -> Vertex {
+    fn input(&self, vertex: Vertex) -> pb::Input {
+        pb::Input { digest: self.ops[vertex.0].digest.clone(), index: 0 }
+    }
+
+    fn add(&mut self, op: pb::op::Op, inputs: &[Vertex], capabilities: &[&str], step_name: &str) -> Vertex {
+        let inputs = inputs.iter().map(|input| self.input(*input)).collect();
         let op = pb::Op {
             op: Some(op),
+            inputs,
             constraints: Some(pb::WorkerConstraints::default()),
             ..Default::default()
         };
@@ -123,7 +183,7 @@ mod tests {
     }
 
     fn source(session_id: &str) -> LocalSource<'_> {
-        LocalSource { name: "context", session_id, shared_key_hint: "app-1" }
+        LocalSource { name: "context", content_id: "tree-1", session_id, shared_key_hint: "app-1" }
     }
 
     #[test]
@@ -131,12 +191,12 @@ mod tests {
         let mut graph = Graph::default();
         let context = graph.local_source(source("session-1"), "load");
         insta::assert_snapshot!(digests(&graph.definition(context)), @r"
-        3df7bd2145a8afa8e929f0f9eb5d9c8893b0aac6cc25d2c23d59c500e4f2eae5
-        ef35285d1e20add1900085910e06e127da2b345693f5b4dc8d4c040c7fbe02d9
+        5fd41a07ad08c262b7e3f9063a2a0089c6e1266ec00d90de01f1ed82054665dd
+        4fbf0bc8521c4c630c2ab84c3012e4346534d4ac7f0c47cff47cdf742f9c1096
         ");
 
         let mut graph = Graph::default();
-        let file = graph.mkfile("/Dockerfile", b"FROM scratch\n", "load");
+        let file = graph.files([("/Dockerfile", b"FROM scratch\n".as_slice())], "load");
         insta::assert_snapshot!(digests(&graph.definition(file)), @r"
         0db9fc7650128b9584fcfb1ba05b44cbb8b28dd15f9a19085c0eed1d2b4b7ef8
         4504f7f05bb4ab02f7e2625b210503ebe6a7c28791734f704f1b207c07d7ef92
@@ -147,7 +207,7 @@ mod tests {
     fn a_name_is_no_part_of_the_digest() {
         let [one, other] = ["one", "other"].map(|name| {
             let mut graph = Graph::default();
-            let file = graph.mkfile("/a", b"a", name);
+            let file = graph.files([("/a", b"a".as_slice())], name);
             graph.definition(file)
         });
         assert_eq!(one.def, other.def);
@@ -166,7 +226,7 @@ mod tests {
     fn every_operation_has_its_metadata() {
         let mut graph = Graph::default();
         graph.local_source(source("session-1"), "load");
-        let file = graph.mkfile("/a", b"a", "make");
+        let file = graph.files([("/a", b"a".as_slice())], "make");
         let definition = graph.definition(file);
         for op in &definition.def {
             let digest = format!("sha256:{}", hex::encode(Sha256::digest(op)));

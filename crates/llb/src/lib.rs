@@ -1,9 +1,9 @@
 //! BuildKit's low-level build graphs (LLB): made here, byte-stable, from nothing but their inputs.
 //!
-//! A [`graph::Graph`] becomes a [`Definition`]; [`dockerfile_inputs`] gives the two that a Dockerfile build needs.
+//! A [`graph::Graph`] becomes a [`Definition`]; [`dockerfile_inputs`] gives those that a Dockerfile build needs.
 
 mod dockerfile;
 pub mod graph;
 
 pub use bollard_buildkit_proto::pb::Definition;
-pub use dockerfile::dockerfile_inputs;
+pub use dockerfile::{Inputs, Piece, dockerfile_inputs};

@@ -5,10 +5,13 @@
 use domain::reason::{Reason, ReasonCode};
 
 pub mod dockerignore;
+pub mod parts;
+pub mod rewrite;
 pub mod tree;
 
 mod dockerfile;
 mod glob;
+mod instruction;
 
 use dockerignore::Matcher;
 use tree::{Kind, Tree};
@@ -23,6 +26,8 @@ const SEEN_MAX: usize = 12;
 pub struct Located {
     pub dockerfile: String,
     pub dockerignore: Option<String>,
+    /// The folder whose files can be copied; empty: the whole repository.
+    pub context: String,
 }
 
 /// How to build.
@@ -31,7 +36,9 @@ pub struct Plan {
     /// Where it lies in the repository, for people; BuildKit gets the bytes.
     pub dockerfile: String,
     pub dockerfile_bytes: Vec<u8>,
-    /// What of the repository is not sent to the build.
+    /// The folder that is sent to the build; empty: the whole repository.
+    pub context: String,
+    /// What of it is not sent.
     pub ignore: Matcher,
     /// Why it is built this way, in one line.
     pub why: String,
@@ -44,6 +51,8 @@ pub enum Unplannable {
     DockerfileMissing { path: String, seen: Vec<String> },
     #[error("{path}{}: {what}", line.map(|line| format!(" line {line}")).unwrap_or_default())]
     DockerfileInvalid { path: String, line: Option<usize>, what: String },
+    #[error("the repository has no folder {path}, which is the application's context")]
+    ContextMissing { path: String },
     #[error("{path}: {what}")]
     SourceInvalid { path: String, what: String },
 }
@@ -57,15 +66,17 @@ impl From<Unplannable> for Reason {
         let code = match &unplannable {
             Unplannable::DockerfileMissing { .. } => ReasonCode::DockerfileMissing,
             Unplannable::DockerfileInvalid { .. } => ReasonCode::DockerfileInvalid,
-            Unplannable::SourceInvalid { .. } => ReasonCode::SourceInvalid,
+            Unplannable::ContextMissing { .. } | Unplannable::SourceInvalid { .. } => {
+                ReasonCode::SourceInvalid
+            }
         };
         Reason::new(code, unplannable.to_string())
     }
 }
 
 /// Finds the application's Dockerfile and the ignore file that belongs to it: the one named after the Dockerfile
-/// beside it, else the one at the top.
-pub fn locate(tree: &Tree, dockerfile: &str) -> Result<Located, Unplannable> {
+/// beside it, else the one at the top of the context.
+pub fn locate(tree: &Tree, dockerfile: &str, context: &str) -> Result<Located, Unplannable> {
     let path = tree::clean(dockerfile);
     let Some(found) = tree.file(&path) else {
         return Err(Unplannable::DockerfileMissing { path, seen: seen(tree) });
@@ -75,12 +86,16 @@ pub fn locate(tree: &Tree, dockerfile: &str) -> Result<Located, Unplannable> {
         return Err(Unplannable::DockerfileInvalid { path, line: None, what });
     }
     let beside = format!("{path}.dockerignore");
-    let ignore = tree.file(&beside).or_else(|| tree.file(".dockerignore"));
+    let context = tree::clean(context);
+    if !context.is_empty() && tree.get(&context).is_none_or(|it| it.kind != Kind::Directory) {
+        return Err(Unplannable::ContextMissing { path: context });
+    }
+    let ignore = tree.file(&beside).or_else(|| tree.file(&format!("{context}/.dockerignore")));
     if let Some(ignore) = ignore.filter(|it| it.size > FILE_MAX) {
         let what = format!("it is larger than {FILE_MAX} bytes");
         return Err(Unplannable::SourceInvalid { path: ignore.path.clone(), what });
     }
-    Ok(Located { dockerfile: found.path.clone(), dockerignore: ignore.map(|it| it.path.clone()) })
+    Ok(Located { dockerfile: found.path.clone(), dockerignore: ignore.map(|it| it.path.clone()), context })
 }
 
 /// The names at the top, and Dockerfiles deeper down: one of them is probably meant.
@@ -112,12 +127,14 @@ pub fn plan(located: &Located, dockerfile: &[u8], dockerignore: Option<&[u8]>) -
             path: ignore_path.to_owned(),
             what: format!("line {}: the pattern {:?} is malformed", bad.line, bad.pattern),
         })?;
+    let context = located.context.clone();
+    let of = if context.is_empty() { String::new() } else { format!(" for {context}") };
     let why = match ignore.len() {
-        0 => format!("there is a {path}"),
-        1 => format!("there is a {path}; {ignore_path} has 1 pattern"),
-        n => format!("there is a {path}; {ignore_path} has {n} patterns"),
+        0 => format!("there is a {path}{of}"),
+        1 => format!("there is a {path}{of}; {ignore_path} has 1 pattern"),
+        n => format!("there is a {path}{of}; {ignore_path} has {n} patterns"),
     };
-    Ok(Plan { dockerfile: path.clone(), dockerfile_bytes, ignore, why })
+    Ok(Plan { dockerfile: path.clone(), dockerfile_bytes, context, ignore, why })
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The doorbell: NOTIFY tells others to look again. It carries no truth, and a poll stands behind every wait,
 //! so a lost ring costs a second and nothing else. Ring after the commit: inside a transaction NOTIFY takes a global lock.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sqlx::PgPool;
+use anyhow::{Result, ensure};
 use sqlx::postgres::PgListener;
+use sqlx::{PgConnection, PgPool};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
@@ -34,17 +36,62 @@ pub async fn ring(db: &PgPool, channel: Channel, payload: &str) {
     }
 }
 
+/// As [`ring`], two bells at once on a connection that the caller has.
+pub async fn ring_both(conn: &mut PgConnection, first: (Channel, &str), second: (Channel, &str)) {
+    let rung = sqlx::query("select pg_notify($1, $2), pg_notify($3, $4)")
+        .bind(first.0.as_str())
+        .bind(first.1)
+        .bind(second.0.as_str())
+        .bind(second.1)
+        .execute(conn)
+        .await;
+    if let Err(error) = rung {
+        tracing::debug!("could not ring {} and {}: {error}", first.0.as_str(), second.0.as_str());
+    }
+}
+
+/// Listeners of this process, and those of them that are connected. For the whole process, because each part of a role
+/// has one of its own and health is the process's.
+static LISTENERS: AtomicUsize = AtomicUsize::new(0);
+static CONNECTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Fails while a listener of this process is not connected.
+pub fn hears() -> Result<()> {
+    let all = LISTENERS.load(Ordering::Relaxed);
+    let deaf = all.saturating_sub(CONNECTED.load(Ordering::Relaxed));
+    ensure!(deaf == 0, "{deaf} of {all} listeners are not connected: work starts up to a second late");
+    Ok(())
+}
+
+/// Counts one as long as it lives.
+#[derive(Debug)]
+struct Counted(&'static AtomicUsize);
+
+impl Counted {
+    fn new(count: &'static AtomicUsize) -> Counted {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(count)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Listens to one channel on a connection of its own; connects again by itself.
 #[derive(Debug)]
 pub struct Listener {
     db: PgPool,
     channel: Channel,
-    connected: Option<PgListener>,
+    connected: Option<(PgListener, Counted)>,
+    _counted: Counted,
 }
 
 impl Listener {
     pub fn new(db: PgPool, channel: Channel) -> Listener {
-        Listener { db, channel, connected: None }
+        Listener { db, channel, connected: None, _counted: Counted::new(&LISTENERS) }
     }
 
     /// The payload of the next ring, or `None` when `at_most` went by or the database is away.
@@ -67,12 +114,12 @@ impl Listener {
     }
 
     async fn receive(&mut self) -> sqlx::Result<String> {
-        let listener = match &mut self.connected {
-            Some(listener) => listener,
+        let (listener, _) = match &mut self.connected {
+            Some(connected) => connected,
             None => {
                 let mut listener = PgListener::connect_with(&self.db).await?;
                 listener.listen(self.channel.as_str()).await?;
-                self.connected.insert(listener)
+                self.connected.insert((listener, Counted::new(&CONNECTED)))
             }
         };
         Ok(listener.recv().await?.payload().to_owned())

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use domain::job::JobKind;
+use domain::job::{BuildPolicy, JobKind};
 use domain::name;
 use domain::push_options::PushOptions;
 use domain::state::PushState;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::branch::{self, Branch};
 use crate::build::{self, Build, NewBuild};
-use crate::queue::{NewJob, enqueue, enqueue_after};
+use crate::queue::{self, NewJob, Priority, enqueue_after};
 use crate::{Word, moved};
 
 const PROGRESS_DELAY: Duration = Duration::from_secs(1);
@@ -47,23 +47,36 @@ pub async fn record(conn: &mut PgConnection, from: &Branch, commit: &str) -> Res
         no_cache: false,
         ttl_seconds: None,
     };
-    let build = queue_build(conn, from, &new).await?;
+    let build = build::create(conn, from, &new).await?;
+    queue_build(conn, &build).await?;
+    supersede_queued(conn, &build).await?;
     enqueue_progress_report(conn, build.id).await?;
     Ok(Some(build))
 }
 
-async fn queue_build(conn: &mut PgConnection, branch: &Branch, new: &NewBuild<'_>) -> Result<Build> {
-    let build = build::create(conn, branch, new).await?;
-    // One lane per branch: the newest commit waits. One lock per application: its builds share a source directory
-    // in BuildKit, and two at once would transfer everything twice.
-    let (lane, lock_key) = (branch.id.to_string(), branch.app_id.to_string());
-    enqueue(conn, NewJob { kind: JobKind::Build, lane: &lane, lock_key: &lock_key, subject: build.id })
-        .await?;
-    // After the lane is locked: a builder that ends a build locks them in this order.
-    for superseded in build::supersede_queued(conn, &build).await? {
+async fn queue_build(conn: &mut PgConnection, build: &Build) -> Result<()> {
+    // One lane per branch: the newest commit waits. Or one per build, where each is wanted. One of a branch runs.
+    let (branch_key, build_key) = (build.branch_id.to_string(), build.id.to_string());
+    let policy = queue::lock_branch_lane(conn, build.branch_id).await?;
+    let job = NewJob {
+        kind: JobKind::Build,
+        lane: if policy == BuildPolicy::Every { &build_key } else { &branch_key },
+        lock_key: &branch_key,
+        subject: build.id,
+        turn_of: Some(build.app_id),
+        priority: Priority::Push,
+        stops_running: policy == BuildPolicy::Newest,
+    };
+    queue::put(conn, job, Duration::ZERO).await?;
+    Ok(())
+}
+
+/// After the lane is locked: a builder that ends a build locks them in this order.
+async fn supersede_queued(conn: &mut PgConnection, newer: &Build) -> Result<()> {
+    for superseded in build::supersede_queued(conn, newer).await? {
         enqueue_report(conn, superseded).await?;
     }
-    Ok(build)
+    Ok(())
 }
 
 /// A push to Slipway's own remote.
@@ -179,22 +192,31 @@ pub struct Held {
 struct Found {
     #[sqlx(flatten)]
     push: Push,
+    app_id: Uuid,
+    name: String,
+    tip: Option<String>,
+    generation: i32,
+    head: Option<String>,
     default_branch: String,
 }
 
 /// `None`: there is no such push.
 pub async fn hold(conn: &mut PgConnection, id: Uuid) -> Result<Option<Held>> {
-    let found: Option<Found> = sqlx::query_as(concat!(
-        "select ",
-        columns!(),
-        ", (select a.default_branch from branch b join app a on a.id = b.app_id where b.id = branch_id) as default_branch
-           from push where id = $1 for update"
-    ))
+    // A branch as [`branch::lock`] keeps it.
+    let found: Option<Found> = sqlx::query_as(
+        "select p.id, p.branch_id, p.commit, p.state::text as state, p.old, p.pusher, p.options,
+                b.app_id, b.name, b.commit as tip, b.generation, b.head, a.default_branch
+         from push p join branch b on b.id = p.branch_id join app a on a.id = b.app_id
+         where p.id = $1 for update of p for no key update of b",
+    )
     .bind(id)
     .fetch_optional(&mut *conn)
     .await?;
-    let Some(Found { push, default_branch }) = found else { return Ok(None) };
-    let branch = branch::lock(conn, push.branch_id).await?;
+    let Some(Found { push, app_id, name, tip, generation, head, default_branch }) = found else {
+        return Ok(None);
+    };
+    let branch = Branch { id: push.branch_id, app_id, name, commit: tip, generation, head };
+    // Another statement, which sees what the branch was waited for.
     let in_flight = build::in_flight(conn, branch.id).await?;
     let live = match branch.head.as_ref() == Some(&push.commit) {
         true => build::of_head(conn, branch.id).await?,
@@ -203,28 +225,58 @@ pub async fn hold(conn: &mut PgConnection, id: Uuid) -> Result<Option<Held>> {
     Ok(Some(Held { push, branch, default_branch, in_flight, live }))
 }
 
-/// The only place where a push to Slipway's own remote becomes a build. Idempotent: a second call finds the first one's.
+#[derive(FromRow)]
+struct Created {
+    #[sqlx(flatten)]
+    build: Build,
+    /// An older build of the branch has not begun yet.
+    is_superseding: bool,
+}
+
+/// The only place where a push to Slipway's own remote becomes a build. A push that was decided before becomes none.
 /// Wake [`JobKind::Build`] after the commit.
 pub async fn accept(conn: &mut PgConnection, held: &Held) -> Result<Build> {
     let Held { push, branch, .. } = held;
-    let took = branch::move_to(conn, branch, Some(&push.commit)).await?;
-    anyhow::ensure!(took, "the branch {} moved although its row is locked", branch.name);
-    sqlx::query("update push set state = 'accepted', generation = $2 where id = $1 and state = 'receiving'")
-        .bind(push.id)
-        .bind(branch.generation + 1)
-        .execute(&mut *conn)
-        .await?;
     let usual = || name::environment_of_push(&branch.name, &held.default_branch);
     let environment = push.options.environment.clone().unwrap_or_else(usual);
-    let new = NewBuild {
-        push_id: push.id,
-        commit: &push.commit,
-        pusher: push.pusher.as_deref(),
-        environment: &environment,
-        no_cache: push.options.no_cache,
-        ttl_seconds: push.options.ttl_seconds.map(i64::try_from).transpose().context("the push's ttl")?,
+    // One statement: the client waits for each of them.
+    let created: Option<Created> = sqlx::query_as(concat!(
+        "with moved as (
+             update branch set commit = $4, generation = generation + 1, resolved_at = now()
+             where id = $2 and generation = $3 returning app_id, generation
+         ), decided as (
+             update push set state = 'accepted', generation = moved.generation
+             from moved where push.id = $1 and state = 'receiving' returning push.id
+         ), numbered as (
+             update app set build_count = build_count + 1
+             from moved, decided where app.id = moved.app_id returning app.id, build_count
+         )
+         insert into build (id, app_id, branch_id, push_id, number, branch, commit, pusher, environment, no_cache, ttl_seconds)
+         select $5, id, $2, $1, build_count, $6, $4, $7, $8, $9, $10 from numbered
+         returning ",
+        build::columns!(),
+        ", exists (select from build older where older.branch_id = $2 and older.state = 'queued') as is_superseding"
+    ))
+    .bind(push.id)
+    .bind(branch.id)
+    .bind(branch.generation)
+    .bind(&push.commit)
+    .bind(Uuid::now_v7())
+    .bind(&branch.name)
+    .bind(push.pusher.as_deref())
+    .bind(&environment)
+    .bind(push.options.no_cache)
+    .bind(push.options.ttl_seconds.map(i64::try_from).transpose().context("the push's ttl")?)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(Created { build, is_superseding }) = created else {
+        anyhow::bail!("the push {} or its branch {} moved although it is locked", push.id, branch.name);
     };
-    queue_build(conn, branch, &new).await
+    queue_build(conn, &build).await?;
+    if is_superseding {
+        supersede_queued(conn, &build).await?;
+    }
+    Ok(build)
 }
 
 /// Ends a push without a build of its own. `false`: it has ended already.
@@ -268,8 +320,7 @@ async fn report_after(conn: &mut PgConnection, build_id: Uuid, delay: Duration) 
         return Ok(());
     }
     let key = build_id.to_string();
-    let job = NewJob { kind: JobKind::Report, lane: &key, lock_key: &key, subject: build_id };
-    enqueue_after(conn, job, delay).await?;
+    enqueue_after(conn, NewJob::keyed(JobKind::Report, &key, build_id), delay).await?;
     Ok(())
 }
 

@@ -73,8 +73,7 @@ pub async fn create(
     .fetch_one(&mut *conn)
     .await?;
     let key = environment.id.to_string();
-    enqueue(&mut *conn, NewJob { kind: JobKind::Deploy, lane: &key, lock_key: &key, subject: release.id })
-        .await?;
+    enqueue(&mut *conn, NewJob::keyed(JobKind::Deploy, &key, release.id)).await?;
     for build_id in supersede_queued(conn, environment.id, Some(release.id)).await? {
         enqueue_report(conn, build_id).await?;
     }

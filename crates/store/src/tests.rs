@@ -12,7 +12,7 @@ use crate::app::{App, NewApp};
 use crate::build::Build;
 use crate::delivery::NewDelivery;
 use crate::environment::{Environment, NewEnvironment};
-use crate::log::{Lines, StepUpdate};
+use crate::log::{Batch, Lines, Logs, StepUpdate};
 use crate::queue::{Job, Outcome};
 use crate::release::{NewRelease, Release};
 use crate::{answer, app, branch, build, delivery, environment, log, push, queue, release, worker};
@@ -29,7 +29,9 @@ async fn demo(db: &PgPool) -> App {
         }),
         default_branch: "main",
         dockerfile: "Dockerfile",
-        port: 8080,
+        context: "",
+        target: None,
+        port: Some(8080),
         health_path: "/",
     };
     let mut conn = db.acquire().await.unwrap();
@@ -115,26 +117,29 @@ async fn the_log_has_no_holes_and_reads_from_any_line(db: PgPool) {
         error: None,
         started_at: Some(jiff::Timestamp::UNIX_EPOCH),
         completed_at: None,
+        inputs: vec![],
     };
     for n in 0..5 {
-        let lines = (0..100).map(|i| format!("line {}\0", n * 100 + i)).collect();
-        assert!(
-            log::append(&db, &job, build.id, std::slice::from_ref(&step), &[Lines { step: 1, lines }])
-                .await
-                .unwrap()
-        );
+        let lines = Lines::of(1, (0..100).map(|i| format!("line {}", n * 100 + i)));
+        let batch = Batch {
+            steps: std::slice::from_ref(&step),
+            chunks: &[lines.pack().unwrap()],
+            ..Batch::default()
+        };
+        assert!(log::append(&db, &job, build.id, &batch).await.unwrap());
     }
     assert_eq!(log::line_count(&db, build.id).await.unwrap(), 500);
+    let logs = Logs { db: db.clone(), archive: None };
     for from in [0, 1, 99, 100, 250, 499] {
-        let lines = log::read(&db, build.id, from, 10_000).await.unwrap();
+        let lines = log::read(&logs, build.id, from, 10_000).await.unwrap();
         let numbers: Vec<i64> = lines.iter().map(|line| line.number).collect();
         assert_eq!(numbers, (from..500).collect::<Vec<_>>());
         assert_eq!(lines[0].text, format!("line {from}"));
     }
-    assert!(log::read(&db, build.id, 500, 10).await.unwrap().is_empty());
+    assert!(log::read(&logs, build.id, 500, 10).await.unwrap().is_empty());
     let (mut numbers, mut pages, mut from) = (Vec::new(), 0, 0);
     loop {
-        let page = log::page(&db, build.id, from, 1500).await.unwrap();
+        let page = log::page(&logs, build.id, from, 1500).await.unwrap();
         assert!(page.lines.len() <= 200, "about so much text as was asked for");
         numbers.extend(page.lines.iter().map(|line| line.number));
         from = numbers.last().unwrap() + 1;
@@ -144,7 +149,7 @@ async fn the_log_has_no_holes_and_reads_from_any_line(db: PgPool) {
         }
     }
     assert_eq!((numbers, pages), ((0..500).collect::<Vec<_>>(), 3));
-    let after = log::page(&db, build.id, from, 1500).await.unwrap();
+    let after = log::page(&logs, build.id, from, 1500).await.unwrap();
     assert!(after.is_last && after.lines.is_empty());
     assert_eq!(log::steps(&db, build.id).await.unwrap().len(), 1);
 }
@@ -155,8 +160,8 @@ async fn a_lost_lease_writes_no_line(db: PgPool) {
     let build = pushed(&db, &app, 'a').await;
     let lost = queue::claim(&db, &[JobKind::Build], "w", std::time::Duration::ZERO).await.unwrap().unwrap();
     queue::sweep(&db).await.unwrap();
-    let lines = [Lines { step: 0, lines: vec!["late".into()] }];
-    assert!(!log::append(&db, &lost, build.id, &[], &lines).await.unwrap());
+    let batch = Batch { chunks: &[Lines::of(0, ["late"]).pack().unwrap()], ..Batch::default() };
+    assert!(!log::append(&db, &lost, build.id, &batch).await.unwrap());
     assert_eq!(log::line_count(&db, build.id).await.unwrap(), 0);
 }
 

@@ -8,12 +8,18 @@ use sqlx::{PgConnection, PgPool};
 use store::bell::{self, Channel};
 use store::build::Build;
 use store::environment::NewEnvironment;
+use store::layers::Layer;
+use store::provenance::{Attested, Base};
 use store::queue::{self, Job, Outcome};
 use store::release::NewRelease;
 use store::worker::{self, Stop};
+use uuid::Uuid;
 
-use crate::image::Image;
+use crate::image::{Image, Origin};
 use crate::run::{Ended, Subject};
+
+/// Where an application listens when neither its settings nor its image say so.
+const PORT: i32 = 8080;
 
 pub(crate) async fn end(db: &PgPool, job: &Job, subject: &Subject, ended: Ended) -> Result<()> {
     let build = &subject.build;
@@ -57,7 +63,7 @@ pub(crate) async fn without_subject(db: &PgPool, job: &Job) -> Result<()> {
 }
 
 async fn built(conn: &mut PgConnection, job: &Job, subject: &Subject, image: &Image) -> Result<bool> {
-    let Subject { build, app } = subject;
+    let Subject { build, app, .. } = subject;
     if !queue::finish(&mut *conn, job, Outcome::Done).await? {
         return Ok(false);
     }
@@ -66,6 +72,7 @@ async fn built(conn: &mut PgConnection, job: &Job, subject: &Subject, image: &Im
         return Ok(true);
     }
     store::build::record_image(&mut *conn, build, &image.repository, &image.digest, image.size_bytes).await?;
+    record_origin(&mut *conn, build.id, image).await?;
     let namespace = name::namespace(&build.environment, &app.name);
     let environment = NewEnvironment {
         app_id: app.id,
@@ -76,11 +83,34 @@ async fn built(conn: &mut PgConnection, job: &Job, subject: &Subject, image: &Im
     };
     let environment = store::environment::ensure(&mut *conn, &environment).await?;
     let reference = image.reference();
-    let new =
-        NewRelease { build_id: build.id, image: &reference, port: app.port, health_path: &app.health_path };
+    let port = app.port.or(image.port.map(i32::from)).unwrap_or(PORT);
+    let new = NewRelease { build_id: build.id, image: &reference, port, health_path: &app.health_path };
     store::release::create(&mut *conn, &environment, &new).await?;
     store::push::enqueue_progress_report(&mut *conn, build.id).await?;
     Ok(true)
+}
+
+async fn record_origin(conn: &mut PgConnection, build: Uuid, image: &Image) -> Result<()> {
+    if let Some((index_digest, provenance)) = &image.attested {
+        let base = |it: &registry::Base| Base { name: it.name.clone(), digest: it.digest.clone() };
+        let bases: Vec<Base> = provenance.bases.iter().map(base).collect();
+        let attested = Attested { index_digest, predicate: &provenance.predicate, bases: &bases };
+        store::provenance::record(&mut *conn, build, &attested).await?;
+    }
+    match &image.origin {
+        Origin::Reused(of) => store::layers::inherit(&mut *conn, build, *of).await?,
+        Origin::Built(_) => {
+            let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+            let layers =
+                image.layers.iter().map(|it| Layer { digest: &it.digest, size: size(it.size_bytes) });
+            store::layers::record(&mut *conn, build, &layers.collect::<Vec<_>>()).await?;
+        }
+    }
+    match &image.origin {
+        Origin::Built(Some(input)) => store::reuse::remember(conn, build, input).await,
+        Origin::Built(None) => Ok(()),
+        Origin::Reused(of) => store::reuse::record(conn, build, *of).await,
+    }
 }
 
 async fn failed(conn: &mut PgConnection, job: &Job, build: &Build, reason: &Reason) -> Result<bool> {

@@ -1,11 +1,13 @@
 //! Where images go, and the look from our side at what BuildKit says it pushed.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use buildkit::session::Logins;
 use domain::reason::Reason;
-use registry::{Credentials, Registry};
+use registry::{Credentials, Layer, Provenance, Registry};
+use uuid::Uuid;
 
 /// A pushed image that the registry was seen to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +15,32 @@ pub(crate) struct Image {
     pub(crate) repository: String,
     pub(crate) digest: String,
     pub(crate) size_bytes: i64,
+    pub(crate) origin: Origin,
+    pub(crate) layers: Vec<Layer>,
+    /// The lowest one that it exposes.
+    pub(crate) port: Option<u16>,
+    /// What is attested of it, and the digest of the index that this hangs on.
+    pub(crate) attested: Option<(String, Provenance)>,
+}
+
+/// How an image came to be the build's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was built from this input, if that is known.
+    Built(Option<Vec<u8>>),
+    /// Another build made it.
+    Reused(Uuid),
 }
 
 impl Image {
+    pub(crate) fn of_input(self, input: Vec<u8>) -> Image {
+        Image { origin: Origin::Built(Some(input)), ..self }
+    }
+
+    pub(crate) fn reusing(self, build: Uuid) -> Image {
+        Image { origin: Origin::Reused(build), ..self }
+    }
+
     /// The name that is deployed: by digest, so that it is these very bytes.
     pub(crate) fn reference(&self) -> String {
         format!("{}@{}", self.repository, self.digest)
@@ -26,6 +51,8 @@ impl Image {
 #[derive(Debug)]
 pub(crate) struct Images {
     prefix: String,
+    host: String,
+    insecure: bool,
     credentials: Credentials,
     registry: Registry,
 }
@@ -42,7 +69,7 @@ impl Images {
         let credentials = Credentials::load(config)?;
         let insecure_hosts = if insecure { vec![host.to_owned()] } else { vec![] };
         let registry = registry::connect(credentials.clone(), insecure_hosts)?;
-        Ok(Images { prefix: prefix.to_owned(), credentials, registry })
+        Ok(Images { prefix: prefix.to_owned(), host: host.to_owned(), insecure, credentials, registry })
     }
 
     pub(crate) fn repository(&self, app: &str) -> String {
@@ -53,12 +80,26 @@ impl Images {
         self.credentials.logins().clone()
     }
 
-    /// Asks the registry for the image by its digest.
-    pub(crate) async fn confirm(&self, repository: String, digest: String) -> Result<Image, Reason> {
-        let reference = format!("{repository}@{digest}");
+    /// How long the registry wants to be left alone, when it says so.
+    pub(crate) async fn asks_to_wait(&self, http: &reqwest::Client) -> Option<Duration> {
+        registry::asks_to_wait(http, &self.host, self.insecure).await
+    }
+
+    /// Asks the registry for the image by the digest that was pushed, of the image itself or of an index over it.
+    pub(crate) async fn confirm(&self, repository: String, pushed: &str) -> Result<Image, Reason> {
+        let reference = format!("{repository}@{pushed}");
         let found =
             registry::inspect(&self.registry, &reference).await.map_err(|error| registry::reason(&error))?;
         let size_bytes = i64::try_from(found.size_bytes).unwrap_or(i64::MAX);
-        Ok(Image { repository, digest, size_bytes })
+        let attested = found.index_digest.zip(found.provenance);
+        Ok(Image {
+            repository,
+            digest: found.digest,
+            size_bytes,
+            origin: Origin::Built(None),
+            layers: found.layers,
+            port: found.port,
+            attested,
+        })
     }
 }

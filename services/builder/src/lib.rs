@@ -2,35 +2,54 @@
 
 mod attempt;
 mod end;
+mod fetch;
 mod image;
-mod journal;
+mod input;
+pub mod journal;
+mod make;
 mod outcome;
+mod prepare;
+mod recent;
 mod run;
+mod sessions;
 mod source;
 #[cfg(test)]
 mod tests;
+mod times;
+mod vitals;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use buildkit::{Channel, SolveError, daemon};
+use buildkit::pool::{self, Pool};
 use domain::job::JobKind;
+use host::admin::Vitals;
+use host::metrics::builds::Builds;
 use sqlx::PgPool;
+use store::build::overdue::{self, Repaired};
 use store::worker::{Held, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use uuid::Uuid;
+use vault::Vault;
 
 use crate::image::Images;
+use crate::sessions::Sessions;
+
+const REPAIR_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// BuildKit: `tcp://HOST:PORT` or `unix:///PATH`
-    #[arg(long, env = "SLIPWAY_BUILDKIT", default_value = "tcp://buildkitd:1234")]
-    buildkit: String,
+    /// BuildKit: `tcp://HOST:PORT` or `unix:///PATH`; several are separated by commas, and each application has its own
+    #[arg(long, env = "SLIPWAY_BUILDKIT", default_value = "tcp://buildkitd:1234", value_delimiter = ',')]
+    buildkit: Vec<String>,
+    /// Builds at a time at one BuildKit, as long as another one has room
+    #[arg(long, env = "SLIPWAY_BUILDKIT_BUILDS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    buildkit_builds: u8,
     /// Where images are pushed to: HOST[:PORT][/PREFIX], the same name for BuildKit and for the nodes
     #[arg(long, env = "SLIPWAY_REGISTRY", default_value = "registry:5000")]
     registry: String,
@@ -49,35 +68,62 @@ pub struct Args {
     /// Builds at a time
     #[arg(long, env = "SLIPWAY_BUILD_SLOTS", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     build_slots: u8,
+    /// The log of a build may have so many MiB; of a longer one the middle is left out
+    #[arg(long, env = "SLIPWAY_LOG_MAX_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    log_max_mib: u64,
 }
 
 /// What every build works with.
 struct Builder {
     db: PgPool,
-    /// One connection for all builds; it mends itself.
-    channel: Channel,
+    pool: Pool,
+    sessions: Sessions,
+    vault: Arc<Vault>,
     images: Images,
     mirrors: PathBuf,
     git_url: Url,
+    http: reqwest::Client,
+    /// What it counts.
+    numbers: Builds,
+    /// Of one build.
+    log_max_bytes: u64,
+}
+
+impl Builder {
+    fn mirror(&self, app: Uuid) -> PathBuf {
+        self.mirrors.join(format!("{app}.git"))
+    }
 }
 
 /// Runs `build` jobs until `shutdown`.
-pub async fn run(args: Args, db: PgPool, shutdown: CancellationToken) -> Result<()> {
-    let channel = daemon::connect(&args.buildkit)?;
+pub async fn run(
+    args: Args,
+    vault: Arc<Vault>,
+    vitals: &Vitals,
+    db: PgPool,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let builder = Arc::new(Builder {
         db: db.clone(),
-        channel: channel.clone(),
+        pool: pool::connect(&args.buildkit, usize::from(args.buildkit_builds))?,
+        sessions: Sessions::default(),
+        vault,
         images: Images::new(&args.registry, args.registry_config.as_deref(), args.registry_insecure)?,
         mirrors: args.mirrors_dir,
         git_url: args.git_url,
+        http: reqwest::Client::new(),
+        numbers: Builds::new(&vitals.metrics),
+        log_max_bytes: args.log_max_mib << 20,
     });
+    vitals::tell(vitals, &builder);
     let worker = Worker {
         kinds: &[JobKind::Build],
         owner: host::site::owner("builder"),
         slots: usize::from(args.build_slots),
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn(check(channel, shutdown.clone()));
+    tasks.spawn(watch(builder.clone(), shutdown.clone()));
+    tasks.spawn(repair(db.clone(), shutdown.clone()));
     tasks.spawn(store::worker::run(db, worker, shutdown.clone(), move |held: Held| {
         let builder = builder.clone();
         async move { run::run(&builder, &held).await }
@@ -93,20 +139,21 @@ pub async fn run(args: Args, db: PgPool, shutdown: CancellationToken) -> Result<
     outcome
 }
 
-/// Fails when BuildKit answers and is not one that builds can rely on. Jobs are taken meanwhile: they wait for it too.
-async fn check(channel: Channel, shutdown: CancellationToken) -> Result<()> {
-    loop {
-        match daemon::check(&channel).await {
-            Ok(version) => {
-                tracing::info!(version, "BuildKit answers");
-                return Ok(());
+/// Builds that no job will ever end are found again.
+async fn repair(db: PgPool, shutdown: CancellationToken) -> Result<()> {
+    while shutdown.run_until_cancelled(tokio::time::sleep(REPAIR_EVERY)).await.is_some() {
+        match overdue::repair(&db).await {
+            Ok(repaired) if repaired == Repaired::default() => {}
+            Ok(Repaired { queued_again, ended }) => {
+                tracing::warn!(queued_again, ended, "builds had lost their job");
             }
-            Err(error @ SolveError::Unavailable { .. }) => tracing::warn!("waiting for BuildKit: {error}"),
-            Err(error) => return Err(error.into()),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            Err(error) => tracing::debug!("looking for builds without a job: {error:#}"),
         }
     }
+    Ok(())
+}
+
+/// Fails when every BuildKit answers and none is one that builds can rely on. Jobs are taken meanwhile: they wait too.
+async fn watch(builder: Arc<Builder>, shutdown: CancellationToken) -> Result<()> {
+    pool::watch(&builder.pool, &shutdown).await
 }

@@ -7,12 +7,14 @@ use domain::reason::{Reason, ReasonCode};
 use store::app::App;
 use store::build::Build;
 use store::queue::Job;
+use store::setting::Settings;
 use store::worker::{Held, Stop};
+use vault::OpenError;
 
 use crate::image::Image;
 use crate::journal::{self, Log};
 use crate::outcome::{self, Decision};
-use crate::{Builder, attempt, end};
+use crate::{Builder, attempt, end, vitals};
 
 /// A build that takes longer is ended.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -21,6 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct Subject {
     pub(crate) build: Build,
     pub(crate) app: App,
+    /// What its steps are given.
+    pub(crate) settings: Settings,
 }
 
 /// How an attempt ended.
@@ -33,20 +37,28 @@ pub(crate) enum Ended {
 
 pub(crate) async fn run(builder: &Builder, held: &Held) -> Result<()> {
     let job = &held.job;
-    let Some(subject) = load(builder, job).await? else {
+    let Some(mut subject) = load(builder, job).await? else {
         return end::without_subject(&builder.db, job).await;
     };
-    let (log, events) = journal::open();
+    let _active = builder.numbers.active();
+    match settings(builder, &subject).await? {
+        Ok(settings) => subject.settings = settings,
+        Err(reason) => return end::end(&builder.db, job, &subject, Ended::Failed(reason)).await,
+    }
+    let (log, events) = journal::open(subject.settings.redactor());
     let attempt = async {
         let ended = until_stopped(builder, held, &subject, &log).await;
+        say_redacted(&log).await;
         log.say(parting_words(&ended, job)).await;
         drop(log);
         ended
     };
-    let writing = journal::write(&builder.db, job, &subject.build, events);
+    let writing = journal::write(&builder.db, job, &subject.build, builder.log_max_bytes, events);
     let (ended, written) = tokio::join!(attempt, writing);
     written?;
-    end::end(&builder.db, job, &subject, ended).await
+    end::end(&builder.db, job, &subject, ended).await?;
+    vitals::count(builder, subject.build.id).await;
+    Ok(())
 }
 
 /// `None`: the build has ended already, or its application was deleted.
@@ -54,7 +66,29 @@ async fn load(builder: &Builder, job: &Job) -> Result<Option<Subject>> {
     let build = store::build::get(&builder.db, job.subject).await?.filter(|it| !it.state.0.is_final());
     let Some(build) = build else { return Ok(None) };
     let app = store::app::get(&builder.db, build.app_id).await?;
-    Ok(app.map(|app| Subject { build, app }))
+    Ok(app.map(|app| Subject { build, app, settings: Settings::default() }))
+}
+
+/// Secrets that cannot be opened fail the build: without them it would do something else than it was meant to.
+async fn settings(builder: &Builder, subject: &Subject) -> Result<Result<Settings, Reason>> {
+    let Subject { build, app, .. } = subject;
+    let given = store::setting::of_build(&builder.db, &builder.vault, app.id, &build.environment).await;
+    match given {
+        Err(error) if error.downcast_ref::<OpenError>().is_some() => {
+            Ok(Err(Reason::new(ReasonCode::Internal, format!("{error:#}"))))
+        }
+        given => Ok(Ok(given?)),
+    }
+}
+
+/// What was taken out of the log, and what could not be looked for.
+async fn say_redacted(log: &Log) {
+    for name in log.redactor().gaps() {
+        log.say(format!("the secret {name} is too large to be searched for in every form in this log")).await;
+    }
+    for (name, count) in log.redactor().counts() {
+        log.say(format!("the secret {name} was printed and replaced {count} times")).await;
+    }
 }
 
 async fn until_stopped(builder: &Builder, held: &Held, subject: &Subject, log: &Log) -> Ended {
@@ -68,7 +102,7 @@ async fn until_stopped(builder: &Builder, held: &Held, subject: &Subject, log: &
         stop = held.stopped() => return Ended::Stopped(stop),
         result = attempt => result,
     };
-    let reason = match result {
+    let mut reason = match result {
         Ok(Ok(Some(image))) => return Ended::Built(image),
         Ok(Ok(None)) => return Ended::Stopped(Stop::Cancelled),
         Ok(Err(reason)) => reason,
@@ -77,9 +111,19 @@ async fn until_stopped(builder: &Builder, held: &Held, subject: &Subject, log: &
             Reason::new(ReasonCode::BuildTimeout, message)
         }
     };
+    reason.message = log.redactor().redact(&reason.message).into_owned();
+    let code = reason.code;
+    // BuildKit passes on that the registry refused, and not for how long.
+    let asked = match code {
+        ReasonCode::RegistryUnavailable => builder.images.asks_to_wait(&builder.http).await,
+        _ => None,
+    };
     match outcome::decide(reason, job.attempt, job.attempt_max, rand::random()) {
         Decision::Fail(reason) => Ended::Failed(reason),
-        Decision::Retry { error, delay } => Ended::Again { error, delay },
+        Decision::Retry { error, delay } => {
+            builder.numbers.retried(code.as_str());
+            Ended::Again { error, delay: delay.max(asked.unwrap_or_default()) }
+        }
     }
 }
 

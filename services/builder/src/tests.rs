@@ -5,15 +5,17 @@ use domain::forge_kind::ForgeKind;
 use domain::job::JobKind;
 use domain::reason::{Reason, ReasonCode};
 use domain::state::BuildState;
+use redact::Redactor;
 use sqlx::PgPool;
 use std::time::Duration;
 use store::app::{App, Forge, NewApp};
 use store::build::Build;
 use store::queue::{self, Job};
+use store::setting::Settings;
 use store::worker::{LEASE, Stop};
 use store::{branch, build, environment, log, push, release};
 
-use crate::image::Image;
+use crate::image::{Image, Origin};
 use crate::run::{Ended, Subject};
 use crate::{attempt, end, journal};
 
@@ -29,7 +31,9 @@ async fn demo(db: &PgPool) -> App {
         }),
         default_branch: "main",
         dockerfile: "Dockerfile",
-        port: 3000,
+        context: "",
+        target: None,
+        port: Some(3000),
         health_path: "/healthz",
     };
     store::app::create(&mut db.acquire().await.unwrap(), &new).await.unwrap().unwrap()
@@ -40,7 +44,7 @@ async fn pushed(db: &PgPool, app: &App, commit: char) -> Subject {
     let main = branch::touch(&mut tx, app.id, "main").await.unwrap();
     let build = push::record(&mut tx, &main, &commit.to_string().repeat(40)).await.unwrap().unwrap();
     tx.commit().await.unwrap();
-    Subject { build, app: app.clone() }
+    Subject { build, app: app.clone(), settings: Settings::default() }
 }
 
 /// The next job, whose delay has gone by.
@@ -57,9 +61,13 @@ async fn claimed(db: &PgPool, kind: JobKind) -> Option<Job> {
 async fn began(db: &PgPool, subject: &Subject) -> Job {
     let job = claimed(db, JobKind::Build).await.unwrap();
     assert_eq!(job.subject, subject.build.id);
-    let (log, _events) = journal::open();
+    let (log, _events) = journal::open(Redactor::new([]));
     assert!(attempt::begin(db, &job, &subject.build, &log).await.unwrap());
     job
+}
+
+fn logs(db: &PgPool) -> log::Logs {
+    log::Logs { db: db.clone(), archive: None }
 }
 
 async fn reload(db: &PgPool, build: &Build) -> Build {
@@ -75,7 +83,15 @@ async fn lose(db: &PgPool) {
 }
 
 fn image() -> Image {
-    Image { repository: "registry:5000/demo".to_owned(), digest: "sha256:aa".to_owned(), size_bytes: 7 }
+    Image {
+        repository: "registry:5000/demo".to_owned(),
+        digest: "sha256:aa".to_owned(),
+        size_bytes: 7,
+        origin: Origin::Built(None),
+        layers: vec![],
+        port: Some(4000),
+        attested: None,
+    }
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -113,12 +129,12 @@ async fn who_lost_the_lease_writes_nothing(db: PgPool) {
     assert_eq!(reload(&db, &subject.build).await.state.0, BuildState::Running);
     assert!(release::of_build(&db, subject.build.id).await.unwrap().is_none());
 
-    let (log, events) = journal::open();
+    let (log, events) = journal::open(Redactor::new([]));
     log.say("from the grave".to_owned()).await;
     drop(log);
-    journal::write(&db, &stale, &subject.build, events).await.unwrap();
-    assert!(log::read(&db, subject.build.id, 0, 10).await.unwrap().is_empty());
-    let (log, _events) = journal::open();
+    journal::write(&db, &stale, &subject.build, 1 << 30, events).await.unwrap();
+    assert!(log::read(&logs(&db), subject.build.id, 0, 10).await.unwrap().is_empty());
+    let (log, _events) = journal::open(Redactor::new([]));
     assert!(!attempt::begin(&db, &stale, &subject.build, &log).await.unwrap());
 }
 
@@ -141,14 +157,15 @@ async fn an_attempt_follows_the_one_before(db: PgPool) {
     let app = demo(&db).await;
     let subject = pushed(&db, &app, 'a').await;
     let job = began(&db, &subject).await;
-    let (log, events) = journal::open();
+    let (log, events) = journal::open(Redactor::new([]));
     let step = |number, name: &str| Event::Step(Step { number, name: name.to_owned(), ..Step::default() });
-    let line = |step, text: &str| Event::Line(Line { step, text: text.to_owned() });
+    let line =
+        |step, text: &str| Event::Line(Line { step, bytes: text.as_bytes().to_vec(), continues: false });
     for event in [step(1, "load"), step(2, "RUN a"), line(2, "one"), line(2, "two")] {
-        log.events().send(event).await.unwrap();
+        log.events().send(event, 10).await.unwrap();
     }
     drop(log);
-    journal::write(&db, &job, &subject.build, events).await.unwrap();
+    journal::write(&db, &job, &subject.build, 1 << 30, events).await.unwrap();
     let again = Ended::Again { error: "BuildKit did not answer".to_owned(), delay: Duration::ZERO };
     end::end(&db, &job, &subject, again).await.unwrap();
     assert_eq!(reload(&db, &subject.build).await.state.0, BuildState::Running);
@@ -156,17 +173,17 @@ async fn an_attempt_follows_the_one_before(db: PgPool) {
     let job = claimed(&db, JobKind::Build).await.unwrap();
     assert_eq!(job.attempt, 2);
     let started = reload(&db, &subject.build).await;
-    let (log, events) = journal::open();
+    let (log, events) = journal::open(Redactor::new([]));
     assert!(attempt::begin(&db, &job, &started, &log).await.unwrap());
-    log.events().send(step(1, "load")).await.unwrap();
-    log.events().send(line(1, "three")).await.unwrap();
+    log.events().send(step(1, "load"), 10).await.unwrap();
+    log.events().send(line(1, "three"), 10).await.unwrap();
     drop(log);
-    journal::write(&db, &job, &subject.build, events).await.unwrap();
+    journal::write(&db, &job, &subject.build, 1 << 30, events).await.unwrap();
 
     let steps = log::steps(&db, subject.build.id).await.unwrap();
     let steps: Vec<_> = steps.iter().map(|it| (it.number, it.attempt, it.name.as_str())).collect();
     assert_eq!(steps, [(1, 1, "load"), (2, 1, "RUN a"), (3, 2, "load")]);
-    let lines = log::read(&db, subject.build.id, 0, 100).await.unwrap();
+    let lines = log::read(&logs(&db), subject.build.id, 0, 100).await.unwrap();
     let lines: Vec<_> = lines.iter().map(|it| (it.number, it.step, it.text.as_str())).collect();
     let over = (2, 0, "builder: starting over (attempt 2 of 4)");
     assert_eq!(lines, [(0, 2, "one"), (1, 2, "two"), over, (3, 3, "three")]);

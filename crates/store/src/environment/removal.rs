@@ -32,7 +32,7 @@ pub async fn ask_removal(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
 
 async fn enqueue_removal(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     let key = id.to_string();
-    enqueue(conn, NewJob { kind: JobKind::Deploy, lane: &key, lock_key: &key, subject: id }).await?;
+    enqueue(conn, NewJob::keyed(JobKind::Deploy, &key, id)).await?;
     for build_id in release::supersede_queued(conn, id, None).await? {
         push::enqueue_report(conn, build_id).await?;
     }

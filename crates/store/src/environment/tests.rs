@@ -45,9 +45,22 @@ async fn release_of(
     build: &Build,
     ttl_seconds: Option<i64>,
 ) -> (Environment, Release) {
+    release_unless_cancelled(db, job, build, ttl_seconds).await.unwrap()
+}
+
+async fn release_unless_cancelled(
+    db: &PgPool,
+    job: &Job,
+    build: &Build,
+    ttl_seconds: Option<i64>,
+) -> Option<(Environment, Release)> {
     let mut tx = db.begin().await.unwrap();
     assert!(queue::finish(&mut tx, job, Outcome::Done).await.unwrap());
-    assert!(build::start(&mut tx, build.id, 1).await.unwrap());
+    if !build::start(&mut tx, build.id, 1).await.unwrap() {
+        assert!(build::stop(&mut tx, build).await.unwrap());
+        tx.commit().await.unwrap();
+        return None;
+    }
     assert!(build::succeed(&mut tx, build.id, "sha256:1").await.unwrap());
     let namespace = format!("env-demo--{}", build.environment);
     let new = NewEnvironment {
@@ -62,7 +75,7 @@ async fn release_of(
         NewRelease { build_id: build.id, image: "registry/demo@sha256:1", port: 8080, health_path: "/" };
     let release = release::create(&mut tx, &environment, &new).await.unwrap();
     tx.commit().await.unwrap();
-    (environment, release)
+    Some((environment, release))
 }
 
 async fn released(db: &PgPool, app: &App, branch: &str, commit: char) -> (Environment, Release) {

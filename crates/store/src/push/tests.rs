@@ -1,5 +1,7 @@
 //! Pushes to Slipway's own remote, from the intent to the head that git shows, on a real PostgreSQL.
 
+use std::time::Duration;
+
 use domain::job::JobKind;
 use domain::push_options::PushOptions;
 use domain::state::{BuildState, PushState};
@@ -88,6 +90,68 @@ async fn an_accepted_push_has_one_build_that_is_made_as_it_said(db: PgPool) {
     assert!(
         sqlx::query("update push set generation = null where id = $1").bind(id).execute(&db).await.is_err()
     );
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn an_accepted_push_moves_its_branch_and_takes_the_place_of_what_waits(db: PgPool) {
+    let app = demo(&db).await;
+    let first = pushed(&db, &app, 'a').await;
+    let elsewhere = accepted(&db, intended(&db, &app, "other", 'a', &PushOptions::default()).await).await;
+    let id = intended(&db, &app, "main", 'b', &PushOptions::default()).await;
+    let mut tx = db.begin().await.unwrap();
+    let held = hold(&mut tx, id).await.unwrap().unwrap();
+    let before = (held.branch.name.as_str(), held.branch.app_id, held.branch.commit.as_deref());
+    assert_eq!(before, ("main", app.id, Some(commit('a').as_str())));
+    let second = accept(&mut tx, &held).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let state = async |id| build::get(&db, id).await.unwrap().unwrap();
+    let superseded = state(first.id).await;
+    assert_eq!((superseded.state.0, superseded.superseded_by), (BuildState::Superseded, Some(second.id)));
+    assert_eq!(state(elsewhere.id).await.state.0, BuildState::Queued);
+    assert_eq!((first.number, elsewhere.number, second.number), (1, 2, 3));
+    let branch = branch::get(&db, second.branch_id).await.unwrap().unwrap();
+    assert_eq!((branch.commit, branch.generation), (Some(commit('b')), held.branch.generation + 1));
+    let generation: Option<i32> = sqlx::query_scalar("select generation from push where id = $1")
+        .bind(id)
+        .fetch_one(&db)
+        .await
+        .unwrap();
+    assert_eq!(generation, Some(branch.generation));
+
+    // Whoever has waited for the lock with what it knew before makes no second build of it.
+    let mut tx = db.begin().await.unwrap();
+    let error = accept(&mut tx, &held).await.unwrap_err();
+    assert!(error.to_string().contains("although it is locked"), "{error}");
+    tx.rollback().await.unwrap();
+    let builds: i64 = sqlx::query_scalar("select count(*) from build").fetch_one(&db).await.unwrap();
+    assert_eq!(builds, 3);
+}
+
+/// Two receivers' requests for one push: the second sees what the first has done.
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn who_waits_for_a_push_finds_it_decided(db: PgPool) {
+    let app = demo(&db).await;
+    let id = intended(&db, &app, "main", 'a', &PushOptions::default()).await;
+    let mut first = db.begin().await.unwrap();
+    let held = hold(&mut first, id).await.unwrap().unwrap();
+    let build = accept(&mut first, &held).await.unwrap();
+    let second = async {
+        let mut tx = db.begin().await.unwrap();
+        hold(&mut tx, id).await.unwrap().unwrap()
+    };
+    let committing = async {
+        // It is certain to wait when PostgreSQL says so.
+        let waiting = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&db).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        first.commit().await.unwrap();
+    };
+    let (found, ()) = tokio::join!(second, committing);
+    assert_eq!(found.push.state.0, PushState::Accepted);
+    assert_eq!(found.branch.generation, held.branch.generation + 1);
+    assert_eq!(found.in_flight.map(|it| it.id), Some(build.id));
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]

@@ -36,7 +36,7 @@ async fn what_has_expired_goes_unless_something_is_being_built_for_it(db: PgPool
     let build = pushed(&db, &app, "feature", 'b').await;
     assert!(due(&db).await.is_empty());
     assert!(!ask_due(&db, feature.id).await, "it is asked again when it is acted upon");
-    build::stop(&mut db.acquire().await.unwrap(), &build).await.unwrap();
+    build::cancel::ask(&mut db.acquire().await.unwrap(), &build, "ada").await.unwrap();
     assert!(ask_due(&db, feature.id).await);
     assert!(due(&db).await.is_empty(), "its removal is queued");
     assert_eq!(claim(&db, JobKind::Deploy).await.unwrap().subject, feature.id);
@@ -79,14 +79,14 @@ async fn builds_for_one_environment_are_stopped(db: PgPool) {
     assert!(build::start(&mut db.acquire().await.unwrap(), running.id, 1).await.unwrap());
     let other = pushed(&db, &app, "other", 'b').await;
     let mut tx = db.begin().await.unwrap();
-    build::cancel_for(&mut tx, app.id, "feature").await.unwrap();
+    build::cancel::of_environment(&mut tx, app.id, "feature", "ada").await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(queue::beat(&db, &job, LEASE).await.unwrap(), Beat::CancelRequested);
 
     // It waits for its second attempt, as others wait for their first.
     finish(&db, &job, Outcome::HandBack).await;
     let mut tx = db.begin().await.unwrap();
-    build::cancel_for(&mut tx, app.id, "feature").await.unwrap();
+    build::cancel::of_environment(&mut tx, app.id, "feature", "eve").await.unwrap();
     tx.commit().await.unwrap();
     let mut states = Vec::new();
     for build in [&running, &other] {

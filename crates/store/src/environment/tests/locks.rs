@@ -54,7 +54,7 @@ async fn everybody_takes_the_locks_in_one_order(db: PgPool) {
 /// A build that was cancelled meanwhile ends without a release.
 async fn build_or_stop(db: &PgPool, job: &Job, build: &Build) {
     if queue::beat(db, job, LEASE).await.unwrap() == Beat::Held {
-        release_of(db, job, build, None).await;
+        release_unless_cancelled(db, job, build, None).await;
     } else {
         let mut tx = db.begin().await.unwrap();
         assert!(queue::finish(&mut tx, job, Outcome::Cancelled).await.unwrap());
