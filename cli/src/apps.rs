@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::args::{Apps, CreateApp, Forge};
-use crate::client::Server;
+use crate::args::{Apps, CreateApp, Forge, SetApp};
+use crate::client::{Server, segment};
 use crate::envs::stays;
 use crate::login;
 use crate::show::{self, Cell, ago, array, paint, status, text};
@@ -19,12 +19,13 @@ pub(crate) async fn run(server: &Server, command: &Apps, as_json: bool, out: &mu
         Apps::Create(wanted) => create(server, wanted).await?,
         Apps::List => server.get("/apps").await?,
         Apps::Show { app } => server.get(&format!("/apps/{app}")).await?,
+        Apps::Set(wanted) => set(server, wanted).await?,
     };
     match command {
         _ if as_json => Ok(writeln!(out, "{answer:#}")?),
         Apps::Create(_) => created(out, &answer),
         Apps::List => list(out, &answer),
-        Apps::Show { .. } => one(out, &answer),
+        Apps::Show { .. } | Apps::Set(_) => one(out, &answer),
     }
 }
 
@@ -38,9 +39,20 @@ async fn create(server: &Server, wanted: &CreateApp) -> Result<Value> {
     let body = json!({
         "name": wanted.name, "forge": forge, "repo_url": wanted.repo, "default_branch": wanted.branch,
         "forge_user": wanted.forge_user, "forge_token": forge_token, "api_url": wanted.api_url,
-        "dockerfile": wanted.dockerfile, "port": wanted.port, "health_path": wanted.health_path,
+        "dockerfile": wanted.dockerfile, "context": wanted.context, "target": wanted.target, "port": wanted.port, "health_path": wanted.health_path,
     });
     server.json(server.request(Method::POST, "/apps").json(&body)).await
+}
+
+async fn set(server: &Server, wanted: &SetApp) -> Result<Value> {
+    let mut body = json!({});
+    show::put(&mut body, "team", &wanted.team);
+    show::put(&mut body, "weight", &wanted.weight);
+    show::put(&mut body, "build_limit", &wanted.builds);
+    if let (Some(branch), Some(policy)) = (&wanted.branch, wanted.policy) {
+        body["branches"] = json!({ branch: policy.word() });
+    }
+    server.json(server.request(Method::PATCH, &format!("/apps/{}", segment(&wanted.app))).json(&body)).await
 }
 
 fn name(forge: Forge) -> String {
@@ -125,6 +137,8 @@ fn one(out: &mut dyn Write, app: &Value) -> Result<()> {
         ("Remote", "remote"),
         ("Default branch", "default_branch"),
         ("Dockerfile", "dockerfile"),
+        ("Context", "context"),
+        ("Target", "target"),
         ("Port", "port"),
         ("Health path", "health_path"),
         ("Webhook", "hook_url"),
@@ -132,6 +146,11 @@ fn one(out: &mut dyn Write, app: &Value) -> Result<()> {
     ];
     for (label, field) in fields.into_iter().filter(|(_, field)| !app[field].is_null()) {
         writeln!(out, "{label:15} {}", text(&app[field]))?;
+    }
+    let (team, weight, limit) = (text(&app["team"]), &app["weight"], &app["build_limit"]);
+    writeln!(out, "{:15} team {team}, weight {weight}, builds at a time: {limit}", "Share")?;
+    for (branch, policy) in app["branches"].as_object().into_iter().flatten() {
+        writeln!(out, "{:15} of {branch}: {}", "Commits built", text(policy))?;
     }
     let build = &app["last_build"];
     if !build.is_null() {

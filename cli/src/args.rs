@@ -34,11 +34,20 @@ pub(crate) enum Command {
     /// List an application's environments, remove one
     #[command(subcommand)]
     Envs(Envs),
-    /// List and show builds
+    /// List, show and cancel builds
     #[command(subcommand)]
     Builds(Builds),
     /// Print a build's log
     Logs(Logs),
+    /// Set, list and unset the secrets that builds may mount
+    #[command(subcommand)]
+    Secrets(Secrets),
+    /// Set, list and unset the Dockerfile's build arguments
+    #[command(subcommand)]
+    Args(Arguments),
+    /// List and set the teams that share the builders
+    #[command(subcommand)]
+    Teams(Teams),
     /// Create, list and revoke tokens
     #[command(subcommand)]
     Tokens(Tokens),
@@ -73,6 +82,66 @@ pub(crate) enum Apps {
     List,
     /// Show an application and its environments
     Show { app: String },
+    /// Set an application's share of the builders, and which commits of a branch are built
+    Set(SetApp),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Policy {
+    /// The newest: what waits gives way to it, and what runs is stopped
+    Newest,
+    /// All, one after the other
+    Every,
+    /// The newest, once what runs has ended by itself
+    FinishRunning,
+}
+
+impl Policy {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Policy::Newest => "newest",
+            Policy::Every => "every",
+            Policy::FinishRunning => "finish-running",
+        }
+    }
+}
+
+/// What is left out stays as it is.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true, args = ["team", "weight", "builds", "policy"])]
+pub(crate) struct SetApp {
+    pub(crate) app: String,
+    /// The team whose turn its builds take
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// How many turns it gets for one turn of an application of weight 1 of its team
+    #[arg(long)]
+    pub(crate) weight: Option<u16>,
+    /// How many of its builds run at a time, each of another branch
+    #[arg(long)]
+    pub(crate) builds: Option<u16>,
+    /// The branch that --policy is for
+    #[arg(long, requires = "policy")]
+    pub(crate) branch: Option<String>,
+    /// Which of the branch's commits are built
+    #[arg(long, value_enum, requires = "branch")]
+    pub(crate) policy: Option<Policy>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Teams {
+    /// List the teams, with what waits and runs of each
+    List,
+    /// Make or change a team; what is left out stays as it is
+    Set {
+        team: String,
+        /// How many turns it gets for one turn of a team of weight 1
+        #[arg(long)]
+        weight: Option<u16>,
+        /// How many of its builds run at a time; 0: as many as there are builders
+        #[arg(long)]
+        builds: Option<u16>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -102,9 +171,15 @@ pub(crate) struct CreateApp {
     /// Its path in the repository
     #[arg(long, default_value = "Dockerfile")]
     pub(crate) dockerfile: String,
-    /// The port the application listens on; it is told as $PORT
-    #[arg(long, default_value_t = 8080)]
-    pub(crate) port: u16,
+    /// The folder whose files the Dockerfile may copy [default: all of the repository]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) context: Option<String>,
+    /// The stage of the Dockerfile that is wanted [default: the last]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// The port the application listens on; it is told as $PORT [default: the one the image exposes, or else 8080]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
     /// Answered with a status below 500 once the application is up
     #[arg(long, default_value = "/")]
     pub(crate) health_path: String,
@@ -138,7 +213,12 @@ pub(crate) enum Builds {
         app: String,
         /// The newest when left out
         number: Option<u32>,
+        /// Print how its image was made instead: the SLSA provenance, as JSON
+        #[arg(long)]
+        provenance: bool,
     },
+    /// Stop a build that waits or runs
+    Cancel { app: String, number: u32 },
 }
 
 #[derive(Debug, clap::Args)]
@@ -149,6 +229,60 @@ pub(crate) struct Logs {
     /// Go on until the build and its release have ended; fails when they did
     #[arg(long, short)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// Set a secret: a step reads it with `RUN --mount=type=secret,id=NAME`. It cannot be read back
+    Set(SetSecret),
+    /// List the names of the secrets, who set each and when
+    List { app: String },
+    /// Unset a secret
+    Unset {
+        app: String,
+        name: String,
+        /// The one of this environment; the one for all when left out
+        #[arg(long)]
+        env: Option<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetSecret {
+    pub(crate) app: String,
+    /// Its id in the Dockerfile
+    pub(crate) name: String,
+    /// For this environment only; for every one that has none of its own when left out
+    #[arg(long)]
+    pub(crate) env: Option<String>,
+    /// Read the value from this file as it is; asked for, or read from standard input without its last line feed, when
+    /// left out
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Arguments {
+    /// Set a build argument: an `ARG` of the Dockerfile. Whoever has the image can read it
+    Set {
+        app: String,
+        name: String,
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// For this environment only; for every one that has none of its own when left out
+        #[arg(long)]
+        env: Option<String>,
+    },
+    /// List the build arguments
+    List { app: String },
+    /// Unset a build argument
+    Unset {
+        app: String,
+        name: String,
+        /// The one of this environment; the one for all when left out
+        #[arg(long)]
+        env: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -1,13 +1,14 @@
-//! `slipway builds`: list, and one build with its whole story.
+//! `slipway builds`: list, one build with its whole story, and stopping one.
 
 use std::io::Write;
 
 use anyhow::Result;
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::args::Builds;
-use crate::client::Server;
+use crate::client::{Server, segment};
 use crate::show::{self, Cell, ago, array, paint, status, text, took};
 
 pub(crate) async fn run(server: &Server, command: &Builds, as_json: bool, out: &mut dyn Write) -> Result<()> {
@@ -16,12 +17,31 @@ pub(crate) async fn run(server: &Server, command: &Builds, as_json: bool, out: &
             let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
             server.get(&format!("/apps/{app}/builds?limit={limit}{before}")).await?
         }
-        Builds::Show { app, number } => server.build(app, *number).await?,
+        Builds::Show { app, number, provenance: false } => server.build(app, *number).await?,
+        Builds::Show { app, number, provenance: true } => {
+            let build = server.build(app, *number).await?;
+            server.get(&format!("/apps/{}/builds/{}/provenance", segment(app), build["number"])).await?
+        }
+        Builds::Cancel { app, number } => {
+            let path = format!("/apps/{}/builds/{number}/cancel", segment(app));
+            server.json(server.request(Method::POST, &path)).await?
+        }
     };
     match command {
         _ if as_json => Ok(writeln!(out, "{answer:#}")?),
         Builds::List { .. } => list(out, &answer),
+        Builds::Show { provenance: true, .. } => Ok(writeln!(out, "{answer:#}")?),
         Builds::Show { .. } => one(out, &answer),
+        Builds::Cancel { .. } => Ok(writeln!(out, "{}", cancelled(&answer))?),
+    }
+}
+
+/// A builder that works on it needs a moment to stop.
+fn cancelled(build: &Value) -> String {
+    let by = build["cancelled_by"].as_str().map(|by| format!(" by {by}")).unwrap_or_default();
+    match build["state"].as_str() {
+        Some("cancelled") => format!("#{} was cancelled{by}.", build["number"]),
+        _ => format!("#{} is being stopped: cancelled{by}.", build["number"]),
     }
 }
 
@@ -92,8 +112,31 @@ fn one(out: &mut dyn Write, build: &Value) -> Result<()> {
         let state = paint(&status(&release["state"]));
         writeln!(out, "Release  v{} in {}: {state}", release["version"], text(&release["environment"]))?;
     }
+    let queue = &build["queue"];
+    if !queue.is_null() {
+        let starts_in = &queue["starts_in_ms"];
+        let starts = if starts_in.is_null() {
+            String::new()
+        } else {
+            format!(" It begins in about {}.", took(starts_in))
+        };
+        let (position, waiting) = (&queue["position"], &queue["waiting"]);
+        writeln!(out, "Queue    number {position} of {waiting}. {}{starts}", text(&queue["why"]))?;
+    }
+    let older: Vec<String> = array(&build["supersedes"]).iter().map(|number| format!("#{number}")).collect();
+    if !older.is_empty() {
+        writeln!(out, "         took the place of {}", older.join(", "))?;
+    }
     if let Some(newer) = build["superseded_by"].as_u64() {
         writeln!(out, "         superseded by #{newer}, a newer commit of {}", text(&build["branch"]))?;
+    }
+    if !build["cancelled_at"].is_null() {
+        let age = ago(&build["cancelled_at"], Timestamp::now());
+        let by = build["cancelled_by"].as_str().map(|by| format!("by {by}, ")).unwrap_or_default();
+        writeln!(out, "         cancelled {by}{age}")?;
+    }
+    for base in array(&build["bases"]) {
+        writeln!(out, "From     {} {}", text(&base["name"]), text(&base["digest"]))?;
     }
     writeln!(out, "URL      {}", text(&build["url"]))?;
     writeln!(out, "Page     {}", text(&build["page"]))?;
@@ -116,4 +159,37 @@ pub(crate) fn print_reason(out: &mut dyn Write, reason: &Value) -> Result<()> {
         writeln!(out, "This is a fault of the platform, not of the application.")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_cancelling_did() {
+        for (state, by, said) in [
+            ("cancelled", json!("ada"), "#7 was cancelled by ada."),
+            ("running", json!("ada"), "#7 is being stopped: cancelled by ada."),
+            ("cancelled", json!(null), "#7 was cancelled."),
+        ] {
+            assert_eq!(cancelled(&json!({"number": 7, "state": state, "cancelled_by": by})), said);
+        }
+    }
+
+    #[test]
+    fn one_build_with_who_cancelled_it_and_what_it_began_from() {
+        let build = json!({
+            "number": 7, "status": "cancelled", "cancelled_by": "ada", "cancelled_at": "2026-01-01T00:00:00Z",
+            "bases": [{"name": "alpine:3.22", "digest": "sha256:ba5e"}],
+        });
+        let mut out = Vec::new();
+        one(&mut out, &build).unwrap();
+        let said = String::from_utf8(out).unwrap();
+        assert!(
+            said.contains("cancelled by ada, ") && said.contains("From     alpine:3.22 sha256:ba5e"),
+            "{said}"
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! `slipway`: applications, environments, builds, logs and tokens from the terminal. It talks to the HTTP API, and to the git of the
+//! `slipway`: applications, environments, builds, logs, secrets and tokens from the terminal. It talks to the HTTP API, and to the git of the
 //! repository it is in.
 #![allow(clippy::print_stderr, reason = "a command line tool says on standard error what it does")]
 
@@ -12,8 +12,10 @@ mod envs;
 mod git;
 mod login;
 mod logs;
+mod settings;
 mod show;
 mod sse;
+mod teams;
 mod tokens;
 
 use std::io::Write;
@@ -62,7 +64,10 @@ async fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         Command::Apps(command) => apps::run(&server, command, args.json, out).await?,
         Command::Envs(command) => envs::run(&server, command, args.json, out).await?,
         Command::Builds(command) => builds::run(&server, command, args.json, out).await?,
+        Command::Teams(command) => teams::run(&server, command, args.json, out).await?,
         Command::Tokens(command) => tokens::run(&server, command, args.json, out).await?,
+        Command::Secrets(command) => settings::secrets(&server, command, args.json, out).await?,
+        Command::Args(command) => settings::args(&server, command, args.json, out).await?,
         Command::Logs(logs) => return logs::run(&server, logs, out).await,
         Command::Open { app } => browser::open(&server, app, out).await?,
     }

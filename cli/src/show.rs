@@ -72,6 +72,13 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
+/// Puts what was given into a request's body; what was not is left out of it.
+pub(crate) fn put<T: serde::Serialize>(body: &mut Value, field: &str, value: &Option<T>) {
+    if let Some(value) = value {
+        body[field] = serde_json::json!(value);
+    }
+}
+
 pub(crate) fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

@@ -3,24 +3,32 @@
 
 mod envs;
 mod git;
+mod settings;
+mod teams;
 mod tokens;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 
 use domain::job::JobKind;
 use domain::reason::{Reason, ReasonCode};
 use host::site::Site;
 use sqlx::PgPool;
 use store::build::Build;
-use store::log::Lines;
+use store::log::{Batch, Lines};
 use store::queue::{Job, Outcome};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use vault::Vault;
 
 const TOKEN: &str = "secret-token";
+
+fn vault() -> Arc<Vault> {
+    Arc::new(Vault::parse(&format!("{}=", "A".repeat(43))).unwrap())
+}
 
 /// A web that serves, a folder for the login, and the command.
 struct Rig {
@@ -37,7 +45,7 @@ async fn serve(db: &PgPool, address: SocketAddr) -> (SocketAddr, JoinSet<anyhow:
     let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let app = web::router(web::Web::new(db.clone(), &site, "", shutdown.clone()));
+    let app = web::router(web::Web::new(db.clone(), vault(), &site, "", shutdown.clone()));
     let mut serving = JoinSet::new();
     serving.spawn(host::http::serve_on(app, listener, shutdown, host::http::DRAIN));
     (address, serving)
@@ -110,8 +118,8 @@ async fn pushed(db: &PgPool, commit: char) -> (Build, Job) {
 }
 
 async fn write(db: &PgPool, (build, job): &(Build, Job), line: &str) {
-    let lines = [Lines { step: 0, lines: vec![line.to_owned()] }];
-    assert!(store::log::append(db, job, build.id, &[], &lines).await.unwrap());
+    let batch = Batch { chunks: &[Lines::of(0, [line]).pack().unwrap()], ..Batch::default() };
+    assert!(store::log::append(db, job, build.id, &batch).await.unwrap());
 }
 
 async fn fail(db: &PgPool, (build, job): &(Build, Job)) {

@@ -59,7 +59,10 @@ fn of_build(build: &Build, superseded_by: Option<i32>) -> (State, String) {
             Some(newer) => (State::Stopped, format!("superseded by #{newer}")),
             None => (State::Stopped, format!("build #{number} was superseded")),
         },
-        BuildState::Cancelled => (State::Stopped, format!("build #{number} was cancelled")),
+        BuildState::Cancelled => match &build.cancelled_by {
+            Some(by) => (State::Stopped, format!("build #{number} was cancelled by {by}")),
+            None => (State::Stopped, format!("build #{number} was cancelled")),
+        },
     }
 }
 

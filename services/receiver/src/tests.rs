@@ -3,6 +3,7 @@
 mod flood;
 mod hooks;
 mod limits;
+mod parking;
 mod polls;
 mod reports;
 mod resolves;
@@ -35,7 +36,9 @@ async fn app_at(db: &PgPool, forge: ForgeKind, repo_url: &str) -> (App, Hook) {
         }),
         default_branch: "main",
         dockerfile: "Dockerfile",
-        port: 8080,
+        context: "",
+        target: None,
+        port: Some(8080),
         health_path: "/",
     };
     let mut conn = db.acquire().await.unwrap();

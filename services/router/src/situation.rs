@@ -195,6 +195,8 @@ mod tests {
             attempt: 1,
             reason: reason.map(sqlx::types::Json),
             superseded_by: None,
+            cancelled_by: None,
+            cancelled_at: None,
             digest: None,
             created_at: store::Time(Timestamp::UNIX_EPOCH),
             started_at: None,

@@ -37,7 +37,7 @@ export class Rows {
     if (isFollowing) this.log.scrollTop = this.log.scrollHeight;
   }
 
-  /** @param {{number: number, step: number, text: string}} line */
+  /** @param {{number: number, step: number, continues: boolean, text: string}} line */
   add(line) {
     this.waiting.push(line);
     if (this.waiting.length === 1) requestAnimationFrame(() => this.flush());
@@ -55,7 +55,7 @@ export class Rows {
     const fresh = document.createDocumentFragment();
     for (const line of this.waiting) {
       const row = document.createElement("div");
-      row.className = "line";
+      row.className = line.continues ? "line rest" : "line";
       row.id = `L${line.number + 1}`;
       row.dataset.n = String(line.number + 1);
       row.dataset.s = String(line.step);

@@ -5,6 +5,8 @@ mod apps;
 mod builds;
 mod environments;
 mod log;
+mod settings;
+mod teams;
 mod tokens;
 
 use axum::extract::State;
@@ -83,18 +85,32 @@ pub(crate) fn described() -> OpenApiRouter<Web> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(whoami))
         .routes(routes!(apps::list, apps::create))
-        .routes(routes!(apps::show))
+        .routes(routes!(apps::show, teams::change))
+        .routes(routes!(teams::list))
+        .routes(routes!(teams::set))
         .routes(routes!(environments::list))
         .routes(routes!(environments::remove))
         .routes(routes!(apps::releases))
         .routes(routes!(apps::deliveries))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .merge(of_builds())
+}
+
+/// Builds, their logs, and what they are given.
+fn of_builds() -> OpenApiRouter<Web> {
+    OpenApiRouter::new()
         .routes(routes!(builds::list))
         .routes(routes!(builds::show))
+        .routes(routes!(builds::cancel))
+        .routes(routes!(builds::provenance))
+        .routes(routes!(settings::secrets))
+        .routes(routes!(settings::set_secret, settings::unset_secret))
+        .routes(routes!(settings::args))
+        .routes(routes!(settings::set_arg, settings::unset_arg))
         .routes(routes!(log::lines))
         .routes(routes!(log::text))
         .routes(routes!(log::events))
-        .routes(routes!(tokens::list, tokens::create))
-        .routes(routes!(tokens::revoke))
 }
 
 #[derive(serde::Serialize, utoipa::ToSchema)]

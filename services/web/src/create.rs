@@ -8,7 +8,7 @@ use store::app::{App, NewApp};
 
 use crate::{Web, auth};
 
-pub(crate) use check::check;
+pub(crate) use check::{check, is_branch};
 
 /// What a caller gives. Everything but the name can be left out; an empty text counts as left out.
 #[derive(Default, serde::Deserialize, utoipa::ToSchema)]
@@ -31,7 +31,12 @@ pub(crate) struct Wanted {
     pub(crate) default_branch: Option<String>,
     #[schema(default = "Dockerfile")]
     pub(crate) dockerfile: Option<String>,
-    #[schema(default = 8080)]
+    /// The folder whose files the Dockerfile may copy; without it, all of the repository.
+    #[schema(example = "services/shop")]
+    pub(crate) context: Option<String>,
+    /// The stage of the Dockerfile that is wanted, when it is not the last.
+    pub(crate) target: Option<String>,
+    /// Without it, the port that the image exposes, or else 8080.
     pub(crate) port: Option<i64>,
     #[schema(default = "/")]
     pub(crate) health_path: Option<String>,

@@ -13,7 +13,7 @@ pub(crate) async fn remove(web: &Web, Caller(token): &Caller, app: &App, name: &
     let Some(environment) = store::environment::by_name(db, app.id, name).await? else { return Ok(false) };
     // By itself: a builder that ends a build locks the branch's lane before the environment.
     let mut tx = db.begin().await?;
-    store::build::cancel_for(&mut tx, app.id, name).await?;
+    store::build::cancel::of_environment(&mut tx, app.id, name, &token.name).await?;
     tx.commit().await?;
     let mut tx = db.begin().await?;
     let asked = store::environment::ask_removal(&mut tx, environment.id).await?;

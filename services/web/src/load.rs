@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use axum::http::StatusCode;
+use domain::setting::SettingKind;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use host::Problem;
 use store::app::App;
@@ -42,7 +43,24 @@ pub(crate) async fn app_view(web: &Web, app: &App) -> Result<view::App> {
     let hook = store::app::hook_of(&web.db, app.id).await?;
     let last_build = builds(web, app, None, 1).await?.pop();
     let environments = environments(web, app).await?;
-    Ok(view::App::new(&web.links, app, hook.as_ref(), environments, last_build))
+    let policies = store::team::policies(&web.db, app.id).await?;
+    let share = view::Share::new(store::team::share(&web.db, app.id).await?, policies);
+    Ok(view::App::new(&web.links, app, hook.as_ref(), share, environments, last_build))
+}
+
+/// Where a build that waits stands in the queue.
+pub(crate) async fn queue(
+    web: &Web,
+    Caller(token): &Caller,
+    app: &App,
+    row: &Build,
+) -> Result<Option<view::Queue>> {
+    if row.state.0.is_final() {
+        return Ok(None);
+    }
+    let standing = store::queue::standing::of_build(&web.db, row.id).await?;
+    let only = token.app_id.map(|_| app.name.as_str());
+    Ok(standing.map(|standing| view::Queue::new(&standing, only)))
 }
 
 /// Newest first.
@@ -66,18 +84,30 @@ pub(crate) async fn build_view(web: &Web, app: &App, row: &Build) -> Result<view
         Some(newer) => store::build::get(&web.db, newer).await?.map(|newer| newer.number),
         None => None,
     };
-    Ok(view::Build::new(&web.links, app, row, &view::Placed { release, superseded_by }))
+    let reuses = match row.digest {
+        Some(_) => store::reuse::of_build(&web.db, row.id).await?,
+        None => None,
+    };
+    Ok(view::Build::new(&web.links, app, row, &view::Placed { release, superseded_by, reuses }))
 }
 
 pub(crate) async fn steps(web: &Web, build: &Build) -> Result<Vec<view::Step>> {
     let rows = store::log::steps(&web.db, build.id).await?;
-    Ok(rows.into_iter().map(view::Step::from).collect())
+    let mut steps: Vec<view::Step> = rows.into_iter().map(view::Step::from).collect();
+    view::mark_critical(&mut steps);
+    Ok(steps)
 }
 
-/// At most `limit` lines from line `from` on.
+/// The images that a build began from.
+pub(crate) async fn bases(web: &Web, build: &Build) -> Result<Vec<view::Base>> {
+    let rows = store::provenance::bases(&web.db, build.id).await?;
+    Ok(rows.into_iter().map(view::Base::from).collect())
+}
+
+/// At most `limit` lines from line `from` on, and fewer when they are long.
 pub(crate) async fn lines(web: &Web, build: &Build, from: i64, limit: usize) -> Result<Vec<view::Line>> {
-    let rows = store::log::read(&web.db, build.id, from.max(0), limit).await?;
-    Ok(rows.into_iter().take(limit).map(view::Line::from).collect())
+    let rows = store::log::read(&web.logs, build.id, from.max(0), limit).await?;
+    Ok(rows.into_iter().map(view::Line::from).collect())
 }
 
 pub(crate) async fn environments(web: &Web, app: &App) -> Result<Vec<view::Environment>> {
@@ -131,6 +161,16 @@ pub(crate) async fn releases(web: &Web, app: &App, limit: i64) -> Result<Vec<vie
 pub(crate) async fn deliveries(web: &Web, app: &App) -> Result<Vec<view::Delivery>> {
     let rows = store::delivery::list(&web.db, app.id, DELIVERIES).await?;
     Ok(rows.into_iter().map(view::Delivery::from).collect())
+}
+
+pub(crate) async fn secrets(web: &Web, app: &App) -> Result<Vec<view::Secret>> {
+    let rows = store::setting::list(&web.db, app.id, SettingKind::Secret).await?;
+    Ok(rows.into_iter().map(view::Secret::from).collect())
+}
+
+pub(crate) async fn args(web: &Web, app: &App) -> Result<Vec<view::Argument>> {
+    let rows = store::setting::list(&web.db, app.id, SettingKind::Argument).await?;
+    Ok(rows.into_iter().map(view::Argument::from).collect())
 }
 
 pub(crate) async fn tokens(web: &Web) -> Result<Vec<view::Token>> {

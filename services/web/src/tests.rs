@@ -2,13 +2,18 @@
 
 mod access;
 mod builds;
+mod cancelling;
 mod creating;
 mod environments;
 mod following;
+mod provenance;
 mod rights;
+mod settings;
+mod teams;
 mod tokens;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -22,11 +27,12 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use store::app::{App, Forge, NewApp};
 use store::build::Build;
-use store::log::{Lines, StepUpdate};
+use store::log::{Batch, Lines, StepUpdate};
 use store::queue::{Job, Outcome};
 use store::release::NewRelease;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use vault::Vault;
 
 use crate::Web;
 
@@ -40,7 +46,11 @@ async fn state(db: &PgPool) -> Web {
         base_url: "http://slipway.localhost:8080".parse().unwrap(),
         base_domain: "slipway.localhost:8080".into(),
     };
-    Web::new(db.clone(), &site, "http://10.96.0.80", CancellationToken::new())
+    Web::new(db.clone(), vault(), &site, "http://10.96.0.80", CancellationToken::new())
+}
+
+fn vault() -> Arc<Vault> {
+    Arc::new(Vault::parse(&format!("{}=", "A".repeat(43))).unwrap())
 }
 
 fn router(web: Web) -> Router {
@@ -105,7 +115,9 @@ async fn demo(db: &PgPool) -> App {
         }),
         default_branch: "main",
         dockerfile: "Dockerfile",
-        port: 8080,
+        context: "",
+        target: None,
+        port: Some(8080),
         health_path: "/",
     };
     store::app::create(&mut db.acquire().await.unwrap(), &new).await.unwrap().unwrap()
@@ -138,9 +150,11 @@ async fn write(db: &PgPool, job: &Job, build: &Build, from: usize, to: usize) {
         error: None,
         started_at: Some(jiff::Timestamp::UNIX_EPOCH),
         completed_at: None,
+        inputs: Vec::new(),
     };
-    let lines = Lines { step: 1, lines: (from..to).map(|n| format!("line {n} <b>")).collect() };
-    assert!(store::log::append(db, job, build.id, &[step], &[lines]).await.unwrap());
+    let lines = Lines::of(1, (from..to).map(|n| format!("line {n} <b>")));
+    let batch = Batch { steps: &[step], chunks: &[lines.pack().unwrap()], ..Batch::default() };
+    assert!(store::log::append(db, job, build.id, &batch).await.unwrap());
 }
 
 /// Ends a running build well, with a release that waits.

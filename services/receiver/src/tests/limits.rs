@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::scope::Scope;
@@ -22,13 +23,14 @@ use crate::status::Links;
 const PACK_MAX: u64 = 100 << 10;
 
 /// A receiver that takes small packs, and a work tree that is pushed to it.
-struct Pushed {
+pub(super) struct Pushed {
+    pub(super) git: Arc<Git>,
     folder: TempDir,
     _serving: JoinSet<()>,
 }
 
 impl Pushed {
-    async fn new(db: &PgPool) -> Pushed {
+    pub(super) async fn new(db: &PgPool) -> Pushed {
         let folder = tempfile::tempdir().unwrap();
         let repositories = Repositories::open(&folder.path().join("repositories")).unwrap();
         let base_url = "http://slipway.example/".parse().unwrap();
@@ -37,12 +39,13 @@ impl Pushed {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, git::router(git)).await.unwrap() });
+        let router = git::router(git.clone());
+        serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
 
         let new =
             NewToken { name: "ada", scope: Scope::Push, app_id: None, seconds: None, created_by: "test" };
         let (_, secret) = store::token::create(db, &new).await.unwrap().unwrap();
-        let pushed = Pushed { folder, _serving: serving };
+        let pushed = Pushed { git, folder, _serving: serving };
         std::fs::create_dir(pushed.tree()).unwrap();
         pushed.git(&["init", "--quiet", "--initial-branch=main"]).await;
         pushed.git(&["remote", "add", "slipway", &format!("http://git:{secret}@{address}/demo.git")]).await;
@@ -55,11 +58,11 @@ impl Pushed {
     }
 
     /// Whether it went well, and what it said.
-    async fn git(&self, arguments: &[&str]) -> (bool, String) {
+    pub(super) async fn git(&self, arguments: &[&str]) -> (bool, String) {
         git(&self.tree(), arguments).await
     }
 
-    async fn push(&self, what: &[&str]) -> (bool, String) {
+    pub(super) async fn push(&self, what: &[&str]) -> (bool, String) {
         self.git(&[&["push", "-o", "wait=queued", "slipway"], what].concat()).await
     }
 }

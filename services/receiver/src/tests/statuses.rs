@@ -21,7 +21,9 @@ fn app() -> App {
         forge: None,
         default_branch: "main".to_owned(),
         dockerfile: String::new(),
-        port: 8080,
+        context: String::new(),
+        target: None,
+        port: Some(8080),
         health_path: "/".to_owned(),
         created_at: EPOCH,
     }
@@ -45,6 +47,8 @@ fn build(state: BuildState, reason: Option<Reason>) -> Build {
         attempt: 1,
         reason: reason.map(Json),
         superseded_by: None,
+        cancelled_by: None,
+        cancelled_at: None,
         digest: None,
         created_at: EPOCH,
         started_at: None,
@@ -103,7 +107,10 @@ fn of_a_build() {
     check(&build(BuildState::Failed, step), None, None, State::Failure, "npm ci failed");
     check(&build(BuildState::Failed, gone), None, None, State::Error, "BuildKit does not answer");
     check(&build(BuildState::Superseded, None), None, Some(8), State::Stopped, "superseded by #8");
-    check(&build(BuildState::Cancelled, None), None, None, State::Stopped, "build #7 was cancelled");
+    let cancelled = build(BuildState::Cancelled, None);
+    check(&cancelled, None, None, State::Stopped, "build #7 was cancelled");
+    let by_ada = Build { cancelled_by: Some("ada".to_owned()), ..cancelled };
+    check(&by_ada, None, None, State::Stopped, "build #7 was cancelled by ada");
 }
 
 #[test]

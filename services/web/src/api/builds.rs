@@ -5,7 +5,8 @@ use axum::{Extension, Json};
 use host::Problem;
 use store::app::App;
 
-use crate::{Web, load, view};
+use crate::auth::Caller;
+use crate::{Web, cancel, load, view};
 
 const BUILDS: i64 = 25;
 const BUILDS_MAX: i64 = 100;
@@ -45,7 +46,13 @@ pub(super) async fn list(
 pub(super) struct Detail {
     #[serde(flatten)]
     build: view::Build,
+    /// Where it stands in the queue, while it waits.
+    queue: Option<view::Queue>,
+    /// The numbers of the builds whose place it took.
+    supersedes: Vec<i32>,
     steps: Vec<view::Step>,
+    /// The images that it began from, with the digest that each name had then; known once it is built.
+    bases: Vec<view::Base>,
     /// How many lines the log has by now.
     line_count: i64,
 }
@@ -56,13 +63,57 @@ pub(super) struct Detail {
     responses((status = OK, body = Detail), (status = NOT_FOUND, description = "there is no such build")))]
 pub(super) async fn show(
     State(web): State<Web>,
+    Extension(caller): Extension<Caller>,
     Extension(app): Extension<App>,
     Path((_, number)): Path<(String, String)>,
 ) -> Result<Json<Detail>, Problem> {
     let row = load::build(&web, &app, &number).await?;
     Ok(Json(Detail {
         build: load::build_view(&web, &app, &row).await?,
+        queue: load::queue(&web, &caller, &app, &row).await?,
+        supersedes: store::build::supersedes(&web.db, row.id).await?,
         steps: load::steps(&web, &row).await?,
+        bases: load::bases(&web, &row).await?,
         line_count: store::log::line_count(&web.db, row.id).await?,
     }))
+}
+
+/// Cancel a build: one that waits ends at once, one that runs is asked to stop, which takes its builder a moment
+#[utoipa::path(post, path = "/apps/{app}/builds/{number}/cancel", security(("token" = ["push"])),
+    params(("app" = String, Path), ("number" = i32, Path)),
+    responses(
+        (status = OK, body = view::Build, description = "it is cancelled, or still running with `cancelled_at`"),
+        (status = NOT_FOUND, description = "there is no such build"),
+        (status = CONFLICT, description = "it is too late; the problem says what to do instead"),
+    ))]
+pub(super) async fn cancel(
+    State(web): State<Web>,
+    Extension(caller): Extension<Caller>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
+) -> Result<Json<view::Build>, Problem> {
+    let row = cancel::cancel(&web, &caller, &app, &number).await?;
+    Ok(Json(load::build_view(&web, &app, &row).await?))
+}
+
+/// How its image was made: the SLSA provenance that is attested beside the image in the registry
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}/provenance", security(("token" = ["read"])),
+    params(("app" = String, Path), ("number" = i32, Path)),
+    responses(
+        (status = OK, body = serde_json::Value, description = "a predicate of type https://slsa.dev/provenance/v1"),
+        (status = NOT_FOUND, description = "there is no such build, or it made no image"),
+    ))]
+pub(super) async fn provenance(
+    State(web): State<Web>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    let row = load::build(&web, &app, &number).await?;
+    let predicate = store::provenance::of_build(&web.db, row.id).await?;
+    predicate.map(Json).ok_or_else(|| {
+        Problem::not_found(format!(
+            "#{} of {} has no provenance: only builds that made an image have",
+            row.number, app.name
+        ))
+    })
 }

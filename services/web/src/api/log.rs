@@ -1,6 +1,5 @@
 //! The log of a build: a range of lines, the whole as text, and everything of a build as it happens.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,8 +11,9 @@ use axum::{Extension, Json};
 use futures::{StreamExt as _, stream};
 use host::Problem;
 use store::app::App;
+use store::log::Extent;
 
-use crate::follow::{Change, Until, follow};
+use crate::follow::{Change, follow, written};
 use crate::{Web, load, view};
 
 const LINES: usize = 1000;
@@ -29,7 +29,7 @@ pub(super) struct Range {
     /// The number of the first line; lines are numbered from 0.
     #[serde(default)]
     from: i64,
-    /// At most 10000.
+    /// At most 10000; there may be fewer when they are long.
     limit: Option<usize>,
 }
 
@@ -40,6 +40,11 @@ pub(super) struct Lines {
     next: i64,
     /// How many lines the log has by now.
     line_count: i64,
+    /// Lines that were left out, because the log is too long, and their bytes. The log says where.
+    dropped_lines: i64,
+    dropped_bytes: i64,
+    /// The log is older than logs are kept.
+    is_expired: bool,
 }
 
 /// Lines of its log
@@ -55,10 +60,14 @@ pub(super) async fn lines(
     let limit = range.limit.unwrap_or(LINES).clamp(1, LINES_MAX);
     let lines = load::lines(&web, &build, range.from, limit).await?;
     let next = lines.last().map_or(range.from.max(0), |line| line.number + 1);
-    Ok(Json(Lines { lines, next, line_count: store::log::line_count(&web.db, build.id).await? }))
+    let Extent { line_count, dropped, is_expired, .. } = store::log::extent(&web.db, build.id).await?;
+    let (dropped_lines, dropped_bytes) = (dropped.lines, dropped.bytes);
+    Ok(Json(Lines { lines, next, line_count, dropped_lines, dropped_bytes, is_expired }))
 }
 
-/// Its whole log as text; goes on while the build runs
+/// Its whole log as it was written; goes on while the build runs
+///
+/// The bytes are those that the steps wrote, terminal escapes included; they need not be text.
 #[utoipa::path(get, path = "/apps/{app}/builds/{number}/log.txt", security(("token" = ["read"])),
     params(("app" = String, Path), ("number" = i32, Path)),
     responses((status = OK, content_type = "text/plain", body = String)))]
@@ -68,20 +77,8 @@ pub(super) async fn text(
     Path((_, number)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let build = load::build(&web, &app, &number).await?;
-    let texts = follow(web, app, build, 0, Until::Built).map(|batch| Ok::<_, Infallible>(text_of(&batch)));
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), UNBUFFERED];
-    Ok((headers, Body::from_stream(texts)).into_response())
-}
-
-fn text_of(batch: &[Change]) -> String {
-    let mut text = String::new();
-    for change in batch {
-        if let Change::Line(line) = change {
-            text.push_str(&line.text);
-            text.push('\n');
-        }
-    }
-    text
+    Ok((headers, Body::from_stream(written(web, build))).into_response())
 }
 
 /// Everything of a build as it happens, as server-sent events
@@ -100,7 +97,7 @@ pub(super) async fn events(
 ) -> Result<Response, Problem> {
     let build = load::build(&web, &app, &number).await?;
     let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
-    let changes = follow(web, app, build, resumed.unwrap_or(range.from), Until::Settled);
+    let changes = follow(web, app, build, resumed.unwrap_or(range.from));
     let events = changes.flat_map(|batch| stream::iter(batch).map(|change| event(&change)));
     let hello = stream::once(async { Ok(Event::default().retry(RETRY)) });
     let sse = Sse::new(hello.chain(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));

@@ -26,7 +26,10 @@ pub(crate) fn check(wanted: &Wanted) -> Result<NewApp<'_>, Vec<FieldError>> {
     let default_branch = given(wanted.default_branch.as_ref()).unwrap_or("main");
     let dockerfile = given(wanted.dockerfile.as_ref()).unwrap_or("Dockerfile");
     let health_path = given(wanted.health_path.as_ref()).unwrap_or("/");
-    let port = wanted.port.map_or(Some(8080), |port| u16::try_from(port).ok().filter(|port| *port > 0));
+    let context = given(wanted.context.as_ref()).unwrap_or_default().trim_end_matches('/');
+    let target = given(wanted.target.as_ref());
+    let port =
+        wanted.port.map(|port| u16::try_from(port).ok().filter(|port| *port > 0).ok_or(port)).transpose();
 
     faults.need("name", domain::name::check_app(&wanted.name).map_err(|error| error.to_string()));
     let forge = forge(wanted, &mut faults);
@@ -35,20 +38,35 @@ pub(crate) fn check(wanted: &Wanted) -> Result<NewApp<'_>, Vec<FieldError>> {
         check_that(is_branch(default_branch), "git would not take this as a branch's name"),
     );
     let is_inside =
-        check_text(dockerfile).is_ok() && !dockerfile.split('/').any(|part| matches!(part, "" | "." | ".."));
+        |path: &str| check_text(path).is_ok() && !path.split('/').any(|part| matches!(part, "" | "." | ".."));
     faults.need(
         "dockerfile",
-        check_that(is_inside, "give a path inside the repository, such as deploy/Dockerfile"),
+        check_that(is_inside(dockerfile), "give a path inside the repository, such as deploy/Dockerfile"),
     );
-    let port = faults.need("port", port.ok_or_else(|| "give a number from 1 to 65535".to_owned()));
+    let is_context = context.is_empty() || is_inside(context);
+    faults.need(
+        "context",
+        check_that(is_context, "give a folder inside the repository, such as services/shop"),
+    );
+    let is_stage =
+        target.is_none_or(|stage| check_text(stage).is_ok() && !stage.contains(char::is_whitespace));
+    faults.need("target", check_that(is_stage, "give the name of a stage, as in FROM ... AS name"));
+    let port = faults.need("port", port.map_err(|_| "give a number from 1 to 65535".to_owned()));
     let is_path =
         health_path.starts_with('/') && check_text(health_path).is_ok() && !health_path.contains(' ');
     faults.need("health_path", check_that(is_path, "give a path that starts with a slash, such as /healthz"));
 
     match port {
-        Some(port) if faults.0.is_empty() => {
-            Ok(NewApp { name: &wanted.name, forge, default_branch, dockerfile, port, health_path })
-        }
+        Some(port) if faults.0.is_empty() => Ok(NewApp {
+            name: &wanted.name,
+            forge,
+            default_branch,
+            dockerfile,
+            context,
+            target,
+            port,
+            health_path,
+        }),
         _ => Err(faults.0),
     }
 }
@@ -118,7 +136,7 @@ fn check_url(text: &str, needs_path: bool) -> Result<(), String> {
 }
 
 /// The rules of `git check-ref-format --branch`.
-fn is_branch(name: &str) -> bool {
+pub(crate) fn is_branch(name: &str) -> bool {
     let part_fits = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     name.len() <= TEXT_MAX
         && name.split('/').all(part_fits)
@@ -156,7 +174,7 @@ mod tests {
         let new = check(&wanted).unwrap();
         assert_eq!(
             (new.default_branch, new.dockerfile, new.port, new.health_path),
-            ("main", "Dockerfile", 8080, "/")
+            ("main", "Dockerfile", None, "/")
         );
         let forge = new.forge.unwrap();
         assert_eq!((forge.token, forge.repo_url.as_str()), (None, "http://forge.example/slip/demo.git"));
@@ -184,7 +202,7 @@ mod tests {
 
     #[test]
     fn each_fault_names_its_field() {
-        let faults: [(&str, Spoil); 14] = [
+        let faults: [(&str, Spoil); 16] = [
             ("name", |it| it.name = "De mo".into()),
             ("forge", |it| it.forge = Some("svn".into())),
             ("repo_url", |it| it.repo_url = Some("ssh://git@forge/x".into())),
@@ -196,6 +214,8 @@ mod tests {
             ("default_branch", |it| it.default_branch = Some("-x".into())),
             ("default_branch", |it| it.default_branch = Some("a..b".into())),
             ("dockerfile", |it| it.dockerfile = Some("../Dockerfile".into())),
+            ("context", |it| it.context = Some("../shop".into())),
+            ("target", |it| it.target = Some("a stage".into())),
             ("port", |it| it.port = Some(0)),
             ("port", |it| it.port = Some(65_536)),
             ("health_path", |it| it.health_path = Some("health".into())),

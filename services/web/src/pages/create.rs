@@ -22,6 +22,8 @@ pub(super) struct Filled {
     forge_token: String,
     default_branch: String,
     dockerfile: String,
+    context: String,
+    target: String,
     port: String,
     health_path: String,
 }
@@ -38,6 +40,8 @@ impl From<&Filled> for Wanted {
             api_url: None,
             default_branch: Some(filled.default_branch.clone()),
             dockerfile: Some(filled.dockerfile.clone()),
+            context: Some(filled.context.clone()),
+            target: Some(filled.target.clone()),
             // What is no number is no port either.
             port: (!port.is_empty()).then(|| port.parse().unwrap_or(-1)),
             health_path: Some(filled.health_path.clone()),

@@ -23,6 +23,7 @@ pub(super) fn routes() -> Vec<(Method, String)> {
 pub(super) fn fill(path: &str, app: &str, id: &str) -> String {
     let path =
         path.replace("{app}", app).replace("{number}", "1").replace("{env}", "main").replace("{id}", id);
+    let path = path.replace("{name}", "TOKEN");
     assert!(!path.contains('{'), "say here what stands for the parameter of {path}");
     path
 }

@@ -12,11 +12,17 @@ use super::*;
 fn needed(method: &Method, path: &str) -> Scope {
     match (method.as_str(), path) {
         (_, "/tokens" | "/tokens/{id}/revoke" | "/api/v1/tokens" | "/api/v1/tokens/{id}") => Scope::Admin,
+        (_, "/api/v1/apps/{app}/secrets" | "/api/v1/apps/{app}/secrets/{name}") => Scope::Admin,
+        (_, "/api/v1/apps/{app}/args" | "/api/v1/apps/{app}/args/{name}") => Scope::Admin,
+        (_, "/api/v1/teams" | "/api/v1/teams/{name}") | ("PATCH", "/api/v1/apps/{app}") => Scope::Admin,
         ("GET", "/apps/new") => Scope::Push,
         ("GET", _) => Scope::Read,
         ("POST", "/logout") => Scope::Read,
         ("POST", "/apps/new" | "/api/v1/apps" | "/apps/{app}/environments/{env}/remove") => Scope::Push,
         ("DELETE", "/api/v1/apps/{app}/environments/{env}") => Scope::Push,
+        ("POST", "/apps/{app}/builds/{number}/cancel" | "/api/v1/apps/{app}/builds/{number}/cancel") => {
+            Scope::Push
+        }
         _ => panic!("say here which scope {method} {path} needs"),
     }
 }
@@ -61,6 +67,10 @@ async fn with_build(db: &PgPool, name: &str) -> App {
     let build = pushed(db, &app, 'a').await;
     let reason = Reason::new(ReasonCode::StepFailed, "boom");
     assert!(store::build::fail(&mut conn, build.id, &reason).await.unwrap());
+    let predicate = json!({"buildDefinition": {}});
+    let attested =
+        store::provenance::Attested { index_digest: "sha256:2", predicate: &predicate, bases: &[] };
+    store::provenance::record(&mut conn, build.id, &attested).await.unwrap();
     let namespace = format!("env-{name}--main");
     let new = store::environment::NewEnvironment {
         app_id: app.id,
@@ -71,6 +81,13 @@ async fn with_build(db: &PgPool, name: &str) -> App {
     };
     store::environment::ensure(&mut conn, &new).await.unwrap();
     app
+}
+
+/// A build secret and a build argument, to be unset.
+async fn set(db: &PgPool, app: &App) {
+    let which = store::setting::Which { app_id: app.id, name: "TOKEN", environment: None };
+    store::setting::set_secret(db, &vault(), which, b"s3cr3t-value", "a test").await.unwrap();
+    store::setting::set_argument(db, which, "1.2", "a test").await.unwrap();
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -96,6 +113,7 @@ async fn every_route_asks_for_its_scope(db: PgPool) {
             };
             let victim = store::token::create(&db, &victim).await.unwrap().map(|it| it.0);
             let victim = victim.unwrap_or_default().to_string();
+            set(&db, &own).await;
             let (status, body) = ask(&web, kind, &method, &fill(&path, "own-app", &victim)).await;
             let what = format!("{method} {path} with {:?}: {status} {body}", kind.token);
             cells += 1;

@@ -3,7 +3,7 @@
 use domain::forge_kind::ForgeKind;
 use store::Time;
 
-use super::{Build, Release, Status};
+use super::{Build, Release, Share, Status};
 use crate::links::Links;
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
@@ -17,7 +17,11 @@ pub(crate) struct App {
     pub(crate) remote: Option<String>,
     pub(crate) default_branch: String,
     pub(crate) dockerfile: String,
-    pub(crate) port: i32,
+    /// The folder whose files the Dockerfile may copy; empty: all of the repository.
+    pub(crate) context: String,
+    pub(crate) target: Option<String>,
+    /// Nothing when it is the one that the image exposes.
+    pub(crate) port: Option<i32>,
     pub(crate) health_path: String,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) created_at: Time,
@@ -25,6 +29,8 @@ pub(crate) struct App {
     pub(crate) page: String,
     /// Where its forge delivers to; the secret was shown once.
     pub(crate) hook_url: Option<String>,
+    #[serde(flatten)]
+    pub(crate) share: Share,
     pub(crate) environments: Vec<Environment>,
     pub(crate) last_build: Option<Build>,
 }
@@ -34,6 +40,7 @@ impl App {
         links: &Links,
         row: &store::app::App,
         hook: Option<&store::app::Hook>,
+        share: Share,
         environments: Vec<Environment>,
         last_build: Option<Build>,
     ) -> App {
@@ -45,11 +52,14 @@ impl App {
             remote: forge.is_none().then(|| links.remote(&row.name)),
             default_branch: row.default_branch.clone(),
             dockerfile: row.dockerfile.clone(),
+            context: row.context.clone(),
+            target: row.target.clone(),
             port: row.port,
             health_path: row.health_path.clone(),
             created_at: row.created_at,
             page: links.app(&row.name),
             hook_url: hook.map(|hook| links.hook(hook.id)),
+            share,
             environments,
             last_build,
         }

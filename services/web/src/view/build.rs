@@ -32,7 +32,14 @@ pub(crate) struct Build {
     pub(crate) reason: Option<Reason>,
     /// The number of the build that took its place.
     pub(crate) superseded_by: Option<i32>,
+    /// The name of the token that it was cancelled with; nothing when its branch was deleted.
+    pub(crate) cancelled_by: Option<String>,
+    /// When it was asked to stop.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) cancelled_at: Option<Time>,
     pub(crate) digest: Option<String>,
+    /// The number of the build whose image it uses again, because nothing that makes an image differed.
+    pub(crate) reuses: Option<i32>,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) created_at: Time,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -59,6 +66,7 @@ pub(crate) struct Durations {
 pub(crate) struct Placed {
     pub(crate) release: Option<store::release::Release>,
     pub(crate) superseded_by: Option<i32>,
+    pub(crate) reuses: Option<i32>,
 }
 
 impl Build {
@@ -80,7 +88,10 @@ impl Build {
             attempt: row.attempt,
             reason: row.reason.as_ref().map(|reason| Reason::new(reason)),
             superseded_by: placed.superseded_by,
+            cancelled_by: row.cancelled_by.clone(),
+            cancelled_at: row.cancelled_at,
             digest: row.digest.clone(),
+            reuses: placed.reuses,
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
@@ -92,6 +103,11 @@ impl Build {
     /// The reason to show: the build's own or its release's.
     pub(crate) fn failure(&self) -> Option<&Reason> {
         self.reason.as_ref().or_else(|| self.release.as_ref()?.reason.as_ref())
+    }
+
+    /// It waits or runs, and nobody has asked it to stop.
+    pub(crate) fn can_be_cancelled(&self) -> bool {
+        !self.state.is_final() && self.cancelled_at.is_none()
     }
 
     pub(crate) fn short_commit(&self) -> &str {

@@ -10,13 +10,21 @@ pub(crate) struct Line {
     pub(crate) step: i32,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) at: Time,
+    /// It goes on with the line of its step before it, which was too long for one.
+    pub(crate) continues: bool,
     /// Without terminal escapes; what a carriage return overwrote is left out.
     pub(crate) text: String,
 }
 
 impl From<store::log::Line> for Line {
     fn from(row: store::log::Line) -> Line {
-        Line { number: row.number, step: row.step, at: row.at, text: super::text::plain(&row.text) }
+        Line {
+            number: row.number,
+            step: row.step,
+            at: row.at,
+            continues: row.continues,
+            text: super::text::plain(&row.text),
+        }
     }
 }
 

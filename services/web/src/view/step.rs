@@ -18,6 +18,10 @@ pub(crate) struct Step {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) completed_at: Option<Time>,
     pub(crate) took_ms: Option<u64>,
+    /// The numbers of the steps whose results it needs.
+    pub(crate) inputs: Vec<i32>,
+    /// It is on the critical path: the chain of steps that took longest together.
+    pub(crate) critical: bool,
 }
 
 impl From<store::log::Step> for Step {
@@ -39,6 +43,8 @@ impl From<store::log::Step> for Step {
             started_at: row.started_at,
             completed_at: row.completed_at,
             took_ms: between(row.started_at, row.completed_at),
+            inputs: row.inputs,
+            critical: false,
         }
     }
 }
@@ -90,6 +96,7 @@ mod tests {
             error: None,
             started_at: started.map(at),
             completed_at: completed.map(at),
+            inputs: vec![],
         })
     }
 

@@ -20,7 +20,9 @@ fn app() -> store::app::App {
         forge: None,
         default_branch: "main".into(),
         dockerfile: "Dockerfile".into(),
-        port: 8080,
+        context: String::new(),
+        target: None,
+        port: Some(8080),
         health_path: "/".into(),
         created_at: at(0),
     }
@@ -44,6 +46,8 @@ fn row(state: BuildState) -> Row {
         attempt: 1,
         reason: None,
         superseded_by: None,
+        cancelled_by: None,
+        cancelled_at: None,
         digest: Some("sha256:1".into()),
         created_at: at(0),
         started_at: Some(at(250)),
@@ -79,7 +83,7 @@ fn json(build: &Build) -> String {
 
 #[test]
 fn a_live_build() {
-    let placed = Placed { release: Some(release(ReleaseState::Live)), superseded_by: None };
+    let placed = Placed { release: Some(release(ReleaseState::Live)), superseded_by: None, reuses: None };
     insta::assert_snapshot!(json(&Build::new(&links(), &app(), &row(BuildState::Succeeded), &placed)));
 }
 
@@ -88,7 +92,7 @@ fn a_failed_release_fails_the_build() {
     let reason = Reason::new(ReasonCode::CrashedOnStart, "the container exited with 1")
         .with_lines(vec!["\u{1b}[31mError: no DATABASE_URL\u{1b}[0m".into()]);
     let failed = store::release::Release { reason: Some(Json(reason)), ..release(ReleaseState::Failed) };
-    let placed = Placed { release: Some(failed), superseded_by: None };
+    let placed = Placed { release: Some(failed), superseded_by: None, reuses: None };
     let build = Build::new(&links(), &app(), &row(BuildState::Succeeded), &placed);
     assert_eq!(build.status, Status::Failed);
     assert_eq!(build.durations.push_to_live_ms, None, "it never was live");
@@ -98,7 +102,12 @@ fn a_failed_release_fails_the_build() {
 #[test]
 fn a_superseded_build_is_no_failure() {
     let waiting = Row { started_at: None, digest: None, ..row(BuildState::Superseded) };
-    let build = Build::new(&links(), &app(), &waiting, &Placed { release: None, superseded_by: Some(8) });
+    let build = Build::new(
+        &links(),
+        &app(),
+        &waiting,
+        &Placed { release: None, superseded_by: Some(8), reuses: None },
+    );
     assert_eq!((build.status, build.superseded_by), (Status::Superseded, Some(8)));
     assert_eq!(build.durations, Durations::default());
     assert!(build.failure().is_none());
