@@ -1,5 +1,6 @@
 //! The one integration-test binary: the repository's own rules, and the platform end to end.
 
+mod cancel;
 mod deliveries;
 mod environments;
 mod failures;
@@ -14,7 +15,12 @@ mod git_protocol;
 mod git_proxy;
 mod git_push;
 mod git_rights;
+mod provenance;
 mod push_to_url;
+mod queue;
+mod reuse;
 mod rights;
 mod router;
+mod secrets;
+mod simulation;
 mod tidy;

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     /// Break things again and again, and see that nothing is lost
     #[command(subcommand)]
     Soak(Soak),
+    /// Fail each part that a build needs at each moment of a build, and see what becomes of the build
+    Faults(Faults),
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +71,33 @@ pub(crate) enum Bench {
         /// Rounds of each way
         #[arg(long, default_value_t = 15)]
         rounds: u32,
+        /// Write the results to this file as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// From the claim of a build to its confirmed image: Slipway beside buildctl
+    Build {
+        /// Rounds of each case
+        #[arg(long, default_value_t = 15)]
+        rounds: u32,
+        /// Only these of small, repush and large
+        #[arg(long, value_delimiter = ',')]
+        cases: Vec<String>,
+        /// Write the results to this file as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Claims and enqueues of the queue beside a plain table with SKIP LOCKED, empty and with 50,000 builds waiting
+    Queue {
+        /// Rounds of each kind
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Write the results to this file as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Eight builds that log at once, one of them a gigabyte: speed, what is stored, and the memory that takes
+    Log {
         /// Write the results to this file as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -98,6 +127,19 @@ pub(crate) enum Soak {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Faults {
+    /// Only cells whose name contains this, such as `BuildKit: killed`
+    #[arg(long, value_name = "PART")]
+    pub only: Option<String>,
+    /// Write the results to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the results to this file as a table
+    #[arg(long, value_name = "FILE")]
+    pub table: Option<PathBuf>,
 }
 
 /// A forge to run beside the platform.

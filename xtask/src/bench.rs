@@ -15,6 +15,21 @@ pub(crate) fn run(layout: &Layout, bench: &Bench) -> anyhow::Result<()> {
             bench.env("SLIPWAY_BUILDKIT_ADDRESS", buildkit_address(layout)?);
             (bench, json)
         }
+        Bench::Build { rounds, cases, json } => {
+            let mut bench = program::of_tests(layout, "bench-build")?;
+            bench.arg("--rounds").arg(rounds.to_string());
+            if !cases.is_empty() {
+                bench.arg("--cases").arg(cases.join(","));
+            }
+            bench.env("SLIPWAY_BUILDKIT_ADDRESS", buildkit_address(layout)?);
+            (bench, json)
+        }
+        Bench::Queue { rounds, json } => {
+            let mut bench = program::of_tests(layout, "bench-queue")?;
+            bench.arg("--rounds").arg(rounds.to_string());
+            (bench, json)
+        }
+        Bench::Log { json } => (program::of_tests(layout, "bench-log")?, json),
         Bench::Git { rounds, json } => {
             let mut bench = program::of_tests(layout, "bench-git")?;
             bench.arg("--rounds").arg(rounds.to_string());

@@ -16,6 +16,7 @@ mod demo;
 mod deploy;
 mod down;
 mod environment;
+mod faults;
 mod http;
 mod images;
 mod layout;
@@ -50,5 +51,6 @@ fn run(args: Args) -> anyhow::Result<()> {
         Command::Image => images::print_own(&layout),
         Command::Bench(bench) => bench::run(&layout, &bench),
         Command::Soak(soak) => soak::run(&layout, &soak),
+        Command::Faults(faults) => faults::run(&layout, &faults),
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: brings everything up if needed, then runs the workspace's tests against it.
+//! `cargo xtask test`: brings everything up if needed, then runs the workspace's tests against it, and the simulator.
 
 use std::process::Command;
 use std::time::Instant;
@@ -9,7 +9,10 @@ use crate::args::Forge;
 use crate::layout::Layout;
 use crate::platform::packages;
 use crate::progress::{elapsed, note};
-use crate::{command, environment, newer_git, up};
+use crate::{command, environment, newer_git, program, up};
+
+/// Of the simulator, in each run of all tests.
+const SEEDS: &str = "10000";
 
 pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
     let begun = Instant::now();
@@ -27,9 +30,17 @@ pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
         .envs(environment::variables(layout)?)
         .status()
         .context("cannot start cargo")?;
-    note(&format!("up: {}, tests: {}", elapsed(up), elapsed(begun.elapsed())));
+    let tests = begun.elapsed();
+    let begun = Instant::now();
+    // A debug build of it takes several times as long.
+    let simulated = match filters {
+        [] => program::run(program::of_tests(layout, "simulate")?.arg("--seeds").arg(SEEDS), None),
+        _ => Ok(()),
+    };
+    let simulation = elapsed(begun.elapsed());
+    note(&format!("up: {}, tests: {}, simulation: {simulation}", elapsed(up), elapsed(tests)));
     anyhow::ensure!(status.success(), "the tests failed");
-    Ok(())
+    simulated
 }
 
 /// nextest where it is installed: a process for each test.

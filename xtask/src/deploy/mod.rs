@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::images::Image;
@@ -50,6 +52,7 @@ pub(crate) fn local(layout: &Layout, images: &[Image]) -> anyhow::Result<()> {
         namespace(),
         secret_object("slipway-database", &json!({"url": postgres::slipway_url(layout)?})),
         secret_object("slipway-admin", &json!({"token": token})),
+        vault(&secret::read_or_make(&layout.secret("vault-key"))?)?,
     ];
     let images: Vec<Substitute> = images
         .iter()
@@ -108,6 +111,9 @@ pub(crate) fn other_cluster(layout: &Layout, context: &str, image: &str) -> anyh
     if !exists("slipway-admin") {
         objects.push(secret_object("slipway-admin", &json!({"token": secret::random()?})));
     }
+    if !exists("slipway-vault") {
+        objects.push(vault(&secret::random()?)?);
+    }
     let rendering = Rendering {
         overlay: layout.repo.join("deploy/overlays/cluster"),
         images: vec![Substitute { name: PLACEHOLDER.to_owned(), reference: image.to_owned() }],
@@ -160,6 +166,11 @@ fn apply(kubectl: &dyn Fn() -> Command, manager: &str, manifests: &str) -> anyho
     let manager = format!("--field-manager={manager}");
     let args = ["apply", "--server-side", "--force-conflicts", &manager, "--filename", "-"];
     command::output_with_input(kubectl().args(args), manifests).map(drop)
+}
+
+/// The key under which build secrets lie in the database: a secret of ours, in the form in which the vault reads it.
+fn vault(secret: &str) -> anyhow::Result<Value> {
+    Ok(secret_object("slipway-vault", &json!({"key": STANDARD.encode(hex::decode(secret)?)})))
 }
 
 fn namespace() -> Value {
