@@ -7,8 +7,9 @@ use harness::sim::{fleet, place, seed, world};
 use sqlx::AssertSqlSafe;
 
 const SEEDS: u64 = 300;
-/// These found a fault once: a build that was asked to stop, and whose builder died, gave way to a newer one instead.
-const REGRESSIONS: [u64; 1] = [101];
+/// These found a fault once: a build that was asked to stop, and whose builder died, gave way to a newer one instead
+/// (101); a release whose deployer had given it back was rolled out for ever when a newer one took its place.
+const REGRESSIONS: [u64; 6] = [101, 2504, 2677, 4831, 6709, 7509];
 
 #[derive(Debug, Parser)]
 struct Environment {

@@ -151,18 +151,34 @@ pub async fn live_of(db: &PgPool, environment_id: Uuid) -> Result<Option<Release
     .await?)
 }
 
-/// The roll-out begins, or begins again after a deployer died. `false`: the release has ended already.
+/// The roll-out begins, or begins again after a deployer died. `false`: the release has ended already. Roll-outs of an
+/// environment run one at a time, so an older one that has not ended lost its job: its deployer gave it back or died,
+/// and this one took its place in the lane.
 pub async fn start(conn: &mut PgConnection, id: Uuid, manifests: &serde_json::Value) -> Result<bool> {
-    moved(
+    let started = moved(
         sqlx::query(
             "update release set state = 'rolling', manifests = $2, started_at = coalesce(started_at, now())
              where id = $1 and state in ('queued', 'rolling')",
         )
         .bind(id)
         .bind(manifests)
-        .execute(conn)
+        .execute(&mut *conn)
         .await,
-    )
+    )?;
+    if started {
+        let older: Vec<Uuid> = sqlx::query_scalar(
+            "update release older set state = 'superseded', finished_at = now() from release newer
+             where newer.id = $1 and older.environment_id = newer.environment_id and older.version < newer.version
+               and older.state in ('queued', 'rolling') returning older.build_id",
+        )
+        .bind(id)
+        .fetch_all(&mut *conn)
+        .await?;
+        for build_id in older {
+            enqueue_report(&mut *conn, build_id).await?;
+        }
+    }
+    Ok(started)
 }
 
 /// The new version answered: it is live, and the one before it is replaced. [`branch::hold_of_build`] comes before the

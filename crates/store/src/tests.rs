@@ -221,6 +221,24 @@ async fn one_release_is_live(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_release_that_lost_its_job_gives_way_to_the_next(db: PgPool) {
+    let app = demo(&db).await;
+    let env = main_env(&db, &app).await;
+    let manifests = serde_json::json!([]);
+    let first = released(&db, &app, &env, 'a').await;
+    let job = claimed(&db, JobKind::Deploy).await;
+    let mut conn = db.acquire().await.unwrap();
+    assert!(release::start(&mut conn, first.id, &manifests).await.unwrap());
+    // Its deployer shuts down, and a newer release takes the place in the lane.
+    assert!(queue::finish(&mut conn, &job, Outcome::HandBack).await.unwrap());
+    let second = released(&db, &app, &env, 'b').await;
+    assert_eq!(claimed(&db, JobKind::Deploy).await.subject, second.id);
+    assert!(release::start(&mut conn, second.id, &manifests).await.unwrap());
+    let state = release::get(&db, first.id).await.unwrap().unwrap().state.0;
+    assert_eq!(state, ReleaseState::Superseded);
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
 async fn queued_releases_give_way_to_newer_ones(db: PgPool) {
     let app = demo(&db).await;
     let env = main_env(&db, &app).await;
