@@ -114,9 +114,10 @@ async fn until_stopped(builder: &Builder, held: &Held, subject: &Subject, log: &
     reason.message = log.redactor().redact(&reason.message).into_owned();
     let code = reason.code;
     // BuildKit passes on that the registry refused, and not for how long.
-    let asked = match code {
-        ReasonCode::RegistryUnavailable => builder.images.asks_to_wait(&builder.http).await,
-        _ => None,
+    let asked = if code == ReasonCode::RegistryUnavailable {
+        builder.images.asks_to_wait(&builder.http).await
+    } else {
+        None
     };
     match outcome::decide(reason, job.attempt, job.attempt_max, rand::random()) {
         Decision::Fail(reason) => Ended::Failed(reason),
