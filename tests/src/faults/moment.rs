@@ -26,7 +26,7 @@ pub fn arm(world: &World, cell: &Cell) {
         (Moment::ManifestPushed, _) => http::rule(&world.proxy, Asked::ManifestPut, Answer::HeldDone, 1),
         (Moment::Confirming, _) => http::rule(&world.proxy, Asked::Manifest, Answer::Held, 1),
         (Moment::Asks(asked), Fault::Registry(answer, times)) => {
-            http::rule(&world.proxy, asked, answer, times)
+            http::rule(&world.proxy, asked, answer, times);
         }
         (Moment::Asks(asked), _) => http::rule(&world.proxy, asked, Answer::Held, 1),
         (Moment::Solving | Moment::Exporting | Moment::Before, _) => {}
