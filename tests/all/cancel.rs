@@ -70,6 +70,7 @@ async fn cli(platform: &Platform, arguments: &[&str]) -> Result<(bool, String)> 
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "how long it took is for the record")]
 async fn a_cancelled_build_leaves_no_process_on_the_node() -> Result<()> {
     let _lock = platform::share()?;
     let platform = Platform::from_env()?;
