@@ -8,7 +8,7 @@ use anyhow::Result;
 use domain::job::JobKind;
 use domain::name;
 use domain::reason::{Reason, ReasonCode};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use store::bell::{self, Channel};
 use store::build::Build;
 use store::environment::NewEnvironment;
@@ -23,7 +23,7 @@ const SLOTS: usize = 32;
 /// A database that is away comes back; an attempt of the job is not spent on it.
 const END_TRIES: usize = 40;
 const END_AGAIN: Duration = Duration::from_millis(250);
-const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+pub(crate) const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 /// So many older builds are looked at for ones that lost their job.
 const OLDER_MAX: i64 = 50;
 
@@ -127,16 +127,21 @@ async fn begin(db: &PgPool, job: &Job, build: &Build) -> Result<bool> {
     Ok(true)
 }
 
+/// `None`: the job is somebody else's by now.
+fn outcome<'a>(ended: &Ended, failure: &'a Reason) -> Option<Outcome<'a>> {
+    match ended {
+        Ended::Built => Some(Outcome::Done),
+        Ended::Failed => Some(Outcome::Failed { error: &failure.message }),
+        Ended::Stopped(Stop::Cancelled) => Some(Outcome::Cancelled),
+        Ended::Stopped(Stop::Shutdown) => Some(Outcome::HandBack),
+        Ended::Stopped(Stop::Lost) => None,
+    }
+}
+
 async fn end_build(db: &PgPool, job: &Job, build: &Build, ended: &Ended) -> Result<()> {
     let failure = Reason::new(ReasonCode::StepFailed, "the script of this soak says so");
     let mut tx = db.begin().await?;
-    let outcome = match ended {
-        Ended::Built => Outcome::Done,
-        Ended::Failed => Outcome::Failed { error: &failure.message },
-        Ended::Stopped(Stop::Cancelled) => Outcome::Cancelled,
-        Ended::Stopped(Stop::Shutdown) => Outcome::HandBack,
-        Ended::Stopped(Stop::Lost) => return Ok(()),
-    };
+    let Some(outcome) = outcome(ended, &failure) else { return Ok(()) };
     if !queue::finish(&mut tx, job, outcome).await? {
         return Ok(());
     }
@@ -157,7 +162,8 @@ async fn end_build(db: &PgPool, job: &Job, build: &Build, ended: &Ended) -> Resu
     Ok(tx.commit().await?)
 }
 
-async fn release(conn: &mut sqlx::PgConnection, build: &Build) -> Result<()> {
+/// The image and the release of a build that nobody built.
+pub(crate) async fn release(conn: &mut PgConnection, build: &Build) -> Result<()> {
     store::build::record_image(&mut *conn, build, "registry/played", DIGEST, 1).await?;
     let namespace = name::namespace(&build.environment, &build.app_id.to_string());
     let environment = NewEnvironment {
@@ -215,13 +221,7 @@ async fn end_roll_out(db: &PgPool, job: &Job, release: &Release, ended: &Ended) 
     if matches!(ended, Ended::Built) {
         store::branch::hold_of_build(&mut tx, release.build_id).await?;
     }
-    let outcome = match ended {
-        Ended::Built => Outcome::Done,
-        Ended::Failed => Outcome::Failed { error: &failure.message },
-        Ended::Stopped(Stop::Cancelled) => Outcome::Cancelled,
-        Ended::Stopped(Stop::Shutdown) => Outcome::HandBack,
-        Ended::Stopped(Stop::Lost) => return Ok(()),
-    };
+    let Some(outcome) = outcome(ended, &failure) else { return Ok(()) };
     if !queue::finish(&mut tx, job, outcome).await? {
         return Ok(());
     }

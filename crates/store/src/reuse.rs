@@ -4,7 +4,7 @@ use anyhow::Result;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::provenance;
+use crate::{layers, provenance};
 
 /// An image that was built from an input.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -15,13 +15,13 @@ pub struct Known {
     pub digest: String,
 }
 
-/// The newest image of the application that was built from `input`, unless one of its bases may be another one by now:
-/// what a name means is known from the last build that asked, which must be of the last hour.
+/// The newest image of the application that was built from `input` and is not garbage, unless one of its bases may be
+/// another one by now: what a name means is known from the last build that asked, which must be of the last hour.
 pub async fn known(db: &PgPool, app_id: Uuid, input: &[u8]) -> Result<Option<Known>> {
     Ok(sqlx::query_as(
         "select image.build_id, build.number, image.repository, image.digest
          from image join build on build.id = image.build_id
-         where image.app_id = $1 and image.input = $2 and not exists (
+         where image.app_id = $1 and image.input = $2 and image.garbage_at is null and not exists (
              select from build_base base where base.build_id = image.build_id and base.digest is distinct from (
                  select newest.digest from build_base newest join build asked on asked.id = newest.build_id
                  where newest.name = base.name and asked.reuses is null
@@ -45,7 +45,7 @@ pub async fn remember(conn: &mut PgConnection, build_id: Uuid, input: &[u8]) -> 
     Ok(())
 }
 
-/// The build used the image of `of` again, and so all that was attested of it. Call it after
+/// The build used the image of `of` again, and so its layers and all that was attested of it. Call it after
 /// [`crate::build::record_image`], in the same transaction.
 pub async fn record(conn: &mut PgConnection, build_id: Uuid, of: Uuid) -> Result<()> {
     sqlx::query("update build set reuses = $2 where id = $1")
@@ -53,6 +53,7 @@ pub async fn record(conn: &mut PgConnection, build_id: Uuid, of: Uuid) -> Result
         .bind(of)
         .execute(&mut *conn)
         .await?;
+    layers::inherit(&mut *conn, build_id, of).await?;
     provenance::inherit(conn, build_id, of).await
 }
 

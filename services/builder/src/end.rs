@@ -97,19 +97,16 @@ async fn record_origin(conn: &mut PgConnection, build: Uuid, image: &Image) -> R
         let attested = Attested { index_digest, predicate: &provenance.predicate, bases: &bases };
         store::provenance::record(&mut *conn, build, &attested).await?;
     }
-    match &image.origin {
-        Origin::Reused(of) => store::layers::inherit(&mut *conn, build, *of).await?,
-        Origin::Built(_) => {
-            let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-            let layers =
-                image.layers.iter().map(|it| Layer { digest: &it.digest, size: size(it.size_bytes) });
-            store::layers::record(&mut *conn, build, &layers.collect::<Vec<_>>()).await?;
-        }
-    }
-    match &image.origin {
-        Origin::Built(Some(input)) => store::reuse::remember(conn, build, input).await,
-        Origin::Built(None) => Ok(()),
-        Origin::Reused(of) => store::reuse::record(conn, build, *of).await,
+    let input = match &image.origin {
+        Origin::Reused(of) => return store::reuse::record(conn, build, *of).await,
+        Origin::Built(input) => input,
+    };
+    let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let layers = image.layers.iter().map(|it| Layer { digest: &it.digest, size: size(it.size_bytes) });
+    store::layers::record(&mut *conn, build, &layers.collect::<Vec<_>>()).await?;
+    match input {
+        Some(input) => store::reuse::remember(conn, build, input).await,
+        None => Ok(()),
     }
 }
 

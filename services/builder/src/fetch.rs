@@ -64,8 +64,7 @@ async fn pack(
     let have = have.iter().map(Commit::as_str).collect::<Vec<_>>().join(",");
     let url = format!("{}/pack?want={commit}&have={have}", remote.url());
     let asked = async {
-        let login = (BUILDER, Some(job.lease.to_string()));
-        let request = builder.http.get(url).basic_auth(login.0, login.1).timeout(PACK_TIMEOUT);
+        let request = builder.http.get(url).basic_auth(BUILDER, Some(job.lease)).timeout(PACK_TIMEOUT);
         let response = request.send().await?.error_for_status()?;
         let fits = response.content_length().is_some_and(|length| length <= PACK_MAX);
         let is_pack = response.status() == StatusCode::OK && fits;

@@ -51,32 +51,31 @@ impl Input {
     ) -> (Input, Recent) {
         let entries = context.entries();
         let cut = parts::split(&entries);
-        let files = |part: &Part| context.files(Some(&part.places));
-        let held: Recent = cut.iter().map(|part| (part.name.clone(), files(part).content_id())).collect();
+        let mut files: Vec<_> = cut.iter().map(|part| Some(context.files(Some(&part.places)))).collect();
+        let ids = files.iter().flatten().map(Files::content_id);
+        let held: Recent = cut.iter().map(|part| part.name.clone()).zip(ids).collect();
         let (order, recent) = recent::order(before, &held);
-        let parts: Vec<Part> = order.into_iter().map(|place| cut[place].clone()).collect();
+        let parts: Vec<Part> = order.iter().map(|place| cut[*place].clone()).collect();
         let ids: BTreeSet<String> = secret_keys.keys().cloned().collect();
         let dockerfile = rewrite::rewrite(&plan.dockerfile_bytes, &entries, &parts, &ids);
         let (mut pieces, mut sources) = (Vec::new(), BTreeMap::new());
         let mut add = |piece: Piece, files: Files| {
-            let piece = Piece { content_id: files.content_id(), ..piece };
             sources.insert(piece.source.clone(), Arc::new(files));
             pieces.push(piece);
         };
-        let piece = |source: String, context, shown: &str| Piece {
-            source,
-            content_id: String::new(),
-            context,
-            shown: shown.to_owned(),
-        };
-        for (number, part) in parts.iter().enumerate() {
+        for (number, (place, (name, content_id))) in order.into_iter().zip(&recent).enumerate() {
             // By its name, not its number: BuildKit keeps what it got under it.
-            let source = format!("part-{}", &hex(&Sha256::digest(&part.name))[..16]);
-            let context_name = Some(format!("{}{number}", rewrite::PART));
-            add(piece(source, context_name, &part.name), files(part));
+            let source = format!("part-{}", &hex::encode(Sha256::digest(name))[..16]);
+            let context = Some(format!("{}{number}", rewrite::PART));
+            let piece = Piece { source, content_id: content_id.clone(), context, shown: name.clone() };
+            if let Some(files) = files[place].take() {
+                add(piece, files);
+            }
         }
         if parts.is_empty() {
-            add(piece(WHOLE.to_owned(), None, ""), context.files(None));
+            let whole = context.files(None);
+            let (source, content_id) = (WHOLE.to_owned(), whole.content_id());
+            add(Piece { source, content_id, context: None, shown: String::new() }, whole);
         }
         let secret_keys =
             secret_keys.iter().map(|(id, key)| (format!("/{id}"), key.clone().into_bytes())).collect();
@@ -107,7 +106,12 @@ impl Input {
             field(&mut hash, key);
         }
         field(&mut hash, b"files");
-        field(&mut hash, self.context.files(None).content_id().as_bytes());
+        // The parts follow from the files, so together they stand for all of them.
+        let mut pieces: Vec<_> = self.pieces.iter().map(|it| (&it.source, &it.content_id)).collect();
+        pieces.sort();
+        for (_, content_id) in pieces {
+            field(&mut hash, content_id.as_bytes());
+        }
         hash.finalize().to_vec()
     }
 }
@@ -116,8 +120,4 @@ impl Input {
 fn field(hash: &mut Sha256, bytes: &[u8]) {
     hash.update((bytes.len() as u64).to_be_bytes());
     hash.update(bytes);
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -126,7 +126,7 @@ impl Files {
                 hash.update(self.snapshot.object(*place));
             }
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 }
 

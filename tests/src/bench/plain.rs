@@ -14,10 +14,13 @@ use crate::{app, wait};
 const NAMESPACE: &str = "plain";
 
 /// The tools that the hook calls, and where it pushes to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Tools {
+    #[arg(long, env = "SLIPWAY_BUILDCTL", hide = true)]
     pub buildctl: String,
+    #[arg(long, env = "SLIPWAY_BUILDKIT_ADDRESS", hide = true)]
     pub buildkit: String,
+    #[arg(long, env = "SLIPWAY_REGISTRY_ADDRESS", hide = true)]
     pub registry: String,
 }
 

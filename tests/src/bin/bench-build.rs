@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use harness::app;
+use harness::bench::plain::Tools;
 use harness::bench::stats::{ms, percentile};
 use harness::platform::Platform;
 use harness::remote::{self, Remote};
@@ -30,12 +31,8 @@ struct Arguments {
     /// Write the results here as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    #[arg(long, env = "SLIPWAY_BUILDCTL", hide = true)]
-    buildctl: String,
-    #[arg(long, env = "SLIPWAY_BUILDKIT_ADDRESS", hide = true)]
-    buildkit: String,
-    #[arg(long, env = "SLIPWAY_REGISTRY_ADDRESS", hide = true)]
-    registry: String,
+    #[command(flatten)]
+    tools: Tools,
 }
 
 const WARM_UP: usize = 2;
@@ -162,10 +159,10 @@ async fn slipway(platform: &Platform, case: &Case, round: usize) -> Result<Durat
 
 async fn buildctl(arguments: &Arguments, case: &Case, round: usize) -> Result<Duration> {
     let tree = case.remote.tree.path.to_string_lossy();
-    let image = format!("{}/bench-buildctl:{}-{round}", arguments.registry, case.name);
+    let image = format!("{}/bench-buildctl:{}-{round}", arguments.tools.registry, case.name);
     let started = Instant::now();
-    let build = tokio::process::Command::new(&arguments.buildctl)
-        .args(["--addr", &arguments.buildkit, "build", "--progress=plain", "--frontend=dockerfile.v0"])
+    let build = tokio::process::Command::new(&arguments.tools.buildctl)
+        .args(["--addr", &arguments.tools.buildkit, "build", "--progress=plain", "--frontend=dockerfile.v0"])
         .arg(format!("--local=context={tree}"))
         .arg(format!("--local=dockerfile={tree}"))
         .arg(format!("--output=type=image,name={image},push=true"))

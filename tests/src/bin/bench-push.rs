@@ -26,12 +26,8 @@ struct Arguments {
     /// Write the results here as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    #[arg(long, env = "SLIPWAY_BUILDCTL", hide = true)]
-    buildctl: String,
-    #[arg(long, env = "SLIPWAY_BUILDKIT_ADDRESS", hide = true)]
-    buildkit: String,
-    #[arg(long, env = "SLIPWAY_REGISTRY_ADDRESS", hide = true)]
-    registry: String,
+    #[command(flatten)]
+    tools: Tools,
 }
 
 const SOURCE: &str = "node";
@@ -49,10 +45,8 @@ const SETTLE: Duration = Duration::from_secs(4);
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let platform = Platform::from_env()?;
-    let tools =
-        Tools { buildctl: arguments.buildctl, buildkit: arguments.buildkit, registry: arguments.registry };
     println!("setting up both ways with tests/apps/{SOURCE}");
-    let plain = plain::set_up(&platform, &tools, SOURCE, FIRST).await?;
+    let plain = plain::set_up(&platform, &arguments.tools, SOURCE, FIRST).await?;
     let slipway = remote::create(&platform, "bench", SOURCE).await?;
     push(&slipway).await?;
     app::serves(&platform, &slipway.app, FIRST).await?;

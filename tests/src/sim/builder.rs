@@ -3,20 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use domain::name;
 use domain::reason::{Reason, ReasonCode};
 use rand::Rng as _;
 use sqlx::{PgConnection, PgPool};
 use store::build::{self, Build};
-use store::environment::NewEnvironment;
 use store::log::{self, Batch, Lines};
 use store::queue::{self, Beat, Job, Outcome};
-use store::release::NewRelease;
 
 use super::holder::{self, Work};
 use super::world::{self, World, attempt, say};
+use crate::player::{self, DIGEST};
 
-const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 /// So many older builds are looked at for ones that lost their job.
 const OLDER_MAX: i64 = 50;
 
@@ -240,18 +237,7 @@ async fn built(conn: &mut PgConnection, job: &Job, build: &Build) -> Result<bool
     if !build::succeed(&mut *conn, build.id, DIGEST).await? {
         return Ok(true);
     }
-    build::record_image(&mut *conn, build, "registry/simulated", DIGEST, 1).await?;
-    let namespace = name::namespace(&build.environment, &build.app_id.to_string());
-    let environment = NewEnvironment {
-        app_id: build.app_id,
-        branch_id: build.branch_id,
-        name: &build.environment,
-        namespace: &namespace,
-        ttl_seconds: build.ttl_seconds,
-    };
-    let environment = store::environment::ensure(&mut *conn, &environment).await?;
-    let new = NewRelease { build_id: build.id, image: DIGEST, port: 8080, health_path: "/" };
-    store::release::create(&mut *conn, &environment, &new).await?;
+    player::release(&mut *conn, build).await?;
     store::push::enqueue_progress_report(&mut *conn, build.id).await?;
     Ok(true)
 }

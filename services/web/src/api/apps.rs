@@ -46,9 +46,7 @@ pub(super) struct Created {
     (status = UNPROCESSABLE_ENTITY, description = "`errors` names each wrong field"),
 ))]
 pub(super) async fn create(State(web): State<Web>, body: Bytes) -> Result<Response, Problem> {
-    // Read as bytes, so that a wrong body gets a problem like every other fault.
-    let wanted: Wanted = serde_json::from_slice(&body)
-        .map_err(|error| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, format!("the body: {error}")))?;
+    let wanted: Wanted = read(&body)?;
     let new = match create::check(&wanted) {
         Ok(new) => new,
         Err(errors) => return Ok(invalid(&errors)),
@@ -61,6 +59,12 @@ pub(super) async fn create(State(web): State<Web>, body: Bytes) -> Result<Respon
     let location = [(header::LOCATION, format!("/api/v1/apps/{}", app.name))];
     Ok((StatusCode::CREATED, location, Json(Created { remote: app.remote.clone(), app, hook }))
         .into_response())
+}
+
+/// Bodies come as bytes, so that a wrong one gets a problem like every other fault.
+pub(super) fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, format!("the body: {error}")))
 }
 
 /// A problem with one entry per wrong field.

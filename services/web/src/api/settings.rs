@@ -11,6 +11,7 @@ use store::app::App;
 
 use super::apps::invalid;
 use crate::auth::Caller;
+use crate::create::FieldError;
 use crate::settings::{self, which};
 use crate::{Web, load, view};
 
@@ -60,7 +61,7 @@ pub(super) async fn set_secret(
     value: Bytes,
 ) -> Result<Response, Problem> {
     let errors = settings::set_secret(&web, &caller, which(&app, &name, of.env.as_deref()), &value).await?;
-    Ok(if errors.is_empty() { StatusCode::NO_CONTENT.into_response() } else { invalid(&errors) })
+    Ok(is_set(&errors))
 }
 
 /// Unset a build secret
@@ -107,7 +108,7 @@ pub(super) async fn set_arg(
     value: Bytes,
 ) -> Result<Response, Problem> {
     let errors = settings::set_argument(&web, &caller, which(&app, &name, of.env.as_deref()), &value).await?;
-    Ok(if errors.is_empty() { StatusCode::NO_CONTENT.into_response() } else { invalid(&errors) })
+    Ok(is_set(&errors))
 }
 
 /// Unset a build argument
@@ -125,6 +126,10 @@ pub(super) async fn unset_arg(
     Query(of): Query<For>,
 ) -> Result<StatusCode, Problem> {
     unset(&web, &caller, &app, SettingKind::Argument, &name, &of).await
+}
+
+fn is_set(errors: &[FieldError]) -> Response {
+    if errors.is_empty() { StatusCode::NO_CONTENT.into_response() } else { invalid(errors) }
 }
 
 async fn unset(

@@ -13,7 +13,7 @@ use host::Problem;
 use store::app::App;
 use store::team::{self, Change, NUMBER_MAX};
 
-use super::apps::invalid;
+use super::apps::{invalid, read};
 use crate::auth::Caller;
 use crate::create::{self, FieldError};
 use crate::{Web, load, view};
@@ -153,12 +153,6 @@ pub(super) async fn change(
     tx.commit().await?;
     store::worker::wake(&web.db, &[JobKind::Build]).await;
     Ok(Json(load::app_view(&web, &app).await?).into_response())
-}
-
-/// Read as bytes, so that a wrong body gets a problem like every other fault.
-fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, format!("the body: {error}")))
 }
 
 fn check_number(field: &'static str, number: Option<i32>, least: i32) -> Option<FieldError> {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use host::Problem;
 
-use super::apps::invalid;
+use super::apps::{invalid, read};
 use crate::auth::Caller;
 use crate::tokens::{self, CreatedToken, Outcome, Revoked, WantedToken};
 use crate::{Web, load, view};
@@ -34,8 +34,7 @@ pub(super) async fn create(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let wanted: WantedToken = serde_json::from_slice(&body)
-        .map_err(|error| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, format!("the body: {error}")))?;
+    let wanted: WantedToken = read(&body)?;
     match tokens::create(&web, &caller, &wanted).await? {
         Outcome::Created(created) => Ok((StatusCode::CREATED, Json(created)).into_response()),
         Outcome::Wrong(errors) => Ok(invalid(&errors)),
