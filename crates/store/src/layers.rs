@@ -90,12 +90,15 @@ mod tests {
         app::create(&mut conn, &NewApp::pushed(name, "main")).await.unwrap().unwrap().id
     }
 
+    /// An application, the layers of an image of it, if it has one, and how much of that is new.
+    type Case<'a> = (Uuid, Option<&'a [Layer<'a>]>, Option<i64>);
+
     #[sqlx::test(migrator = "crate::MIGRATOR")]
     async fn what_the_image_before_has_is_not_new(db: PgPool) {
         let layer = |digest, size| Layer { digest, size };
         let (base, empty, one, two) = (layer("b", 4000), layer("e", 32), layer("1", 100), layer("2", 7));
         let (demo, other) = (app(&db, "demo").await, app(&db, "other").await);
-        let cases: [(Uuid, Option<&[Layer<'_>]>, Option<i64>); 8] = [
+        let cases: [Case<'_>; 8] = [
             (demo, Some(&[base, one]), None),
             (demo, Some(&[base, one]), Some(0)),
             (demo, Some(&[base, empty, two, empty]), Some(39)),

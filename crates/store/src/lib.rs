@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use sqlx::PgPool;
 use sqlx::postgres::{PgPoolOptions, PgQueryResult};
+use sqlx::{Connection as _, PgPool};
 
 pub mod answer;
 pub mod app;
@@ -16,6 +16,7 @@ pub mod build;
 pub mod delivery;
 pub mod environment;
 pub mod figures;
+pub mod garbage;
 pub mod layers;
 pub mod log;
 pub mod provenance;
@@ -41,11 +42,24 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations"
 /// How long a service waits at its start for the database to answer and to be migrated.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 
+/// A connection that was used within this time is not asked whether it still answers: a push takes a dozen of them, and
+/// each question is a round trip.
+const FRESH: Duration = Duration::from_millis(250);
+
 /// A pool of at most `connections`; it connects when it is first used.
 pub fn pool(url: &str, connections: u32) -> Result<PgPool> {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .before_acquire(|conn, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= FRESH {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy(url)
         .context("SLIPWAY_DATABASE_URL is not a PostgreSQL URL such as postgres://user:password@host/slipway")
 }

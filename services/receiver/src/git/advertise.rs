@@ -39,8 +39,9 @@ pub(super) async fn advertise(
 }
 
 async fn for_push(git: &Arc<Git>, repository: &str, request: &Parts) -> Result<Response, Refusal> {
-    let asker = auth::asker(git, &request.headers, &request.extensions).await?;
-    let refs = match auth::target(git, repository, &asker, Scope::Push).await? {
+    let (_, target) =
+        auth::admit(git, &request.headers, &request.extensions, repository, Scope::Push).await?;
+    let refs = match target {
         Target::New(_) => Vec::new(),
         Target::App(app) => {
             let repository = git.repositories.repository(app.id);
@@ -63,8 +64,9 @@ fn refs(heads: Vec<(String, String)>, tags: Vec<(String, Commit)>) -> anyhow::Re
 }
 
 async fn for_fetch(git: &Git, repository: &str, request: &Parts) -> Result<Response, Refusal> {
-    let asker = auth::asker(git, &request.headers, &request.extensions).await?;
-    let Target::App(app) = auth::target(git, repository, &asker, Scope::Read).await? else {
+    let (asker, target) =
+        auth::admit(git, &request.headers, &request.extensions, repository, Scope::Read).await?;
+    let Target::App(app) = target else {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such repository"));
     };
     let repository = git.repositories.repository(app.id);

@@ -73,10 +73,37 @@ pub(crate) enum Target {
     New(String),
 }
 
-pub(crate) async fn asker(git: &Git, headers: &HeaderMap, extensions: &Extensions) -> Result<Asker, Refusal> {
-    let Some((user, password)) = basic(headers) else {
+/// Who asks, and for what, when they may do with it what `need` says. The repository is `<name>.git`.
+pub(crate) async fn admit(
+    git: &Git,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    repository: &str,
+    need: Scope,
+) -> Result<(Asker, Target), Refusal> {
+    let Some(login) = basic(headers) else {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "log in with a token as the password"));
     };
+    let name = repository.strip_suffix(".git").filter(|name| domain::name::check_app(name).is_ok());
+    let found = async {
+        match name {
+            Some(name) => store::app::by_name(&git.db, name).await,
+            None => Ok(None),
+        }
+    };
+    // A client waits for each round trip, so both are asked for at once.
+    let (asker, found) = tokio::join!(asker(git, login, headers, extensions), found);
+    let asker = asker?;
+    let target = target(name.ok_or_else(|| bad_name(repository))?, found?, &asker, need)?;
+    Ok((asker, target))
+}
+
+async fn asker(
+    git: &Git,
+    (user, password): (String, String),
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Asker, Refusal> {
     if user == BUILDER
         && let Ok(lease) = Uuid::try_parse(&password)
         && let Some(build) = store::queue::subject_of_lease(&git.db, JobKind::Build, lease).await?
@@ -115,18 +142,8 @@ fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// The application behind `<name>.git`, when `asker` may do with it what `need` says.
-pub(crate) async fn target(
-    git: &Git,
-    repository: &str,
-    asker: &Asker,
-    need: Scope,
-) -> Result<Target, Refusal> {
-    let name = repository.strip_suffix(".git").filter(|name| domain::name::check_app(name).is_ok());
-    let Some(name) = name else {
-        return Err(bad_name(repository));
-    };
-    let app = store::app::by_name(&git.db, name).await?;
+/// The application of this name, when `asker` may do with it what `need` says.
+fn target(name: &str, app: Option<App>, asker: &Asker, need: Scope) -> Result<Target, Refusal> {
     let token = match asker {
         Asker::Builder(id) => {
             let own = app.filter(|app| app.id == *id && need == Scope::Read);

@@ -27,10 +27,10 @@ pub(super) async fn pack(
     request: Request,
 ) -> Response {
     let answer = async move {
-        let asker = auth::asker(&git, request.headers(), request.extensions()).await?;
-        let target = auth::target(&git, &repository, &asker, Scope::Read).await?;
+        let admitted =
+            auth::admit(&git, request.headers(), request.extensions(), &repository, Scope::Read).await?;
         // Git checks what a client may see of a repository; this does not.
-        let (Target::App(app), Asker::Builder(_)) = (target, asker) else {
+        let (Asker::Builder(_), Target::App(app)) = admitted else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "this is for builders; fetch with git"));
         };
         let parsed = commits(&missing);

@@ -38,8 +38,8 @@ pub(super) async fn receive(
     request: Request,
 ) -> Response {
     let answer = async {
-        let asker = auth::asker(&git, request.headers(), request.extensions()).await?;
-        let target = auth::target(&git, &repository, &asker, Scope::Push).await?;
+        let (asker, target) =
+            auth::admit(&git, request.headers(), request.extensions(), &repository, Scope::Push).await?;
         check_headers(request.headers())?;
         let pusher = match asker {
             Asker::Client(token) => token.name,

@@ -30,8 +30,9 @@ pub(super) async fn upload(
     request: Request,
 ) -> Response {
     let answer = async {
-        let asker = auth::asker(&git, request.headers(), request.extensions()).await?;
-        let Target::App(app) = auth::target(&git, &repository, &asker, Scope::Read).await? else {
+        let (asker, target) =
+            auth::admit(&git, request.headers(), request.extensions(), &repository, Scope::Read).await?;
+        let Target::App(app) = target else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such repository"));
         };
         let (parts, body) = request.into_parts();
