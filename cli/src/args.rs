@@ -219,6 +219,14 @@ pub(crate) enum Builds {
     },
     /// Stop a build that waits or runs
     Cancel { app: String, number: u32 },
+    /// Build a build's commit again, with the secrets and settings of now
+    Rebuild {
+        app: String,
+        number: u32,
+        /// Every step anew, and no image of an earlier build
+        #[arg(long)]
+        no_cache: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]

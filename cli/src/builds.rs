@@ -1,4 +1,4 @@
-//! `slipway builds`: list, one build with its whole story, and stopping one.
+//! `slipway builds`: list, one build with its whole story, stopping one, and having one made again.
 
 use std::io::Write;
 
@@ -26,6 +26,10 @@ pub(crate) async fn run(server: &Server, command: &Builds, as_json: bool, out: &
             let path = format!("/apps/{}/builds/{number}/cancel", segment(app));
             server.json(server.request(Method::POST, &path)).await?
         }
+        Builds::Rebuild { app, number, no_cache } => {
+            let path = format!("/apps/{}/builds/{number}/rebuild?no_cache={no_cache}", segment(app));
+            server.json(server.request(Method::POST, &path)).await?
+        }
     };
     match command {
         _ if as_json => Ok(writeln!(out, "{answer:#}")?),
@@ -33,6 +37,12 @@ pub(crate) async fn run(server: &Server, command: &Builds, as_json: bool, out: &
         Builds::Show { provenance: true, .. } => Ok(writeln!(out, "{answer:#}")?),
         Builds::Show { .. } => one(out, &answer),
         Builds::Cancel { .. } => Ok(writeln!(out, "{}", cancelled(&answer))?),
+        Builds::Rebuild { app, .. } => Ok(writeln!(
+            out,
+            "#{number} is queued; `slipway logs {app} {number} -f` follows it, and so does {}",
+            text(&answer["page"]),
+            number = answer["number"]
+        )?),
     }
 }
 
@@ -95,7 +105,11 @@ fn list(out: &mut dyn Write, answer: &Value) -> Result<()> {
 fn one(out: &mut dyn Write, build: &Value) -> Result<()> {
     writeln!(out, "#{} {}  {}", build["number"], paint(&status(&build["status"])), text(&build["subject"]))?;
     let age = ago(&build["created_at"], Timestamp::now());
-    let pusher = build["pusher"].as_str().map(|pusher| format!(" by {pusher}")).unwrap_or_default();
+    let pusher = match (build["rebuild_of"].as_u64(), build["pusher"].as_str()) {
+        (Some(first), Some(pusher)) => format!("; #{first} again for {pusher}"),
+        (None, Some(pusher)) => format!(" by {pusher}"),
+        (_, None) => String::new(),
+    };
     writeln!(
         out,
         "Commit   {} on {} by {}, pushed {age}{pusher}",

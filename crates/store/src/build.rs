@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod overdue;
+pub mod rebuild;
 
 use anyhow::Result;
 use domain::reason::Reason;
@@ -21,8 +22,10 @@ pub struct Build {
     pub number: i32,
     pub branch: String,
     pub commit: String,
-    /// Who pushed it; known when it was pushed to Slipway itself.
+    /// Who pushed it, when it was pushed to Slipway itself, or asked to have it built again.
     pub pusher: Option<String>,
+    /// The number of the build whose commit it builds again.
+    pub rebuild_of: Option<i32>,
     /// The name of the environment it is to run in.
     pub environment: String,
     pub no_cache: bool,
@@ -47,7 +50,7 @@ pub struct Build {
 /// The columns of [`Build`]; a macro, because a query's text must be a constant.
 macro_rules! columns {
     () => {
-        "id, app_id, branch_id, number, branch, commit, pusher, environment, no_cache, ttl_seconds, subject, author, state::text as state, attempt, reason, \
+        "id, app_id, branch_id, number, branch, commit, pusher, rebuild_of, environment, no_cache, ttl_seconds, subject, author, state::text as state, attempt, reason, \
          superseded_by, cancelled_by, cancelled_at, digest, created_at, started_at, finished_at"
     };
 }
@@ -59,6 +62,7 @@ pub(crate) struct NewBuild<'a> {
     pub(crate) push_id: Uuid,
     pub(crate) commit: &'a str,
     pub(crate) pusher: Option<&'a str>,
+    pub(crate) rebuild_of: Option<i32>,
     pub(crate) environment: &'a str,
     pub(crate) no_cache: bool,
     pub(crate) ttl_seconds: Option<i64>,
@@ -67,8 +71,8 @@ pub(crate) struct NewBuild<'a> {
 pub(crate) async fn create(conn: &mut PgConnection, branch: &Branch, new: &NewBuild<'_>) -> Result<Build> {
     Ok(sqlx::query_as(concat!(
         "with numbered as (update app set build_count = build_count + 1 where id = $2 returning build_count)
-         insert into build (id, app_id, branch_id, push_id, number, branch, commit, pusher, environment, no_cache, ttl_seconds)
-         select $1, $2, $3, $4, build_count, $5, $6, $7, $8, $9, $10 from numbered returning ",
+         insert into build (id, app_id, branch_id, push_id, number, branch, commit, pusher, environment, no_cache, ttl_seconds, rebuild_of)
+         select $1, $2, $3, $4, build_count, $5, $6, $7, $8, $9, $10, $11 from numbered returning ",
         columns!()
     ))
     .bind(Uuid::now_v7())
@@ -81,6 +85,7 @@ pub(crate) async fn create(conn: &mut PgConnection, branch: &Branch, new: &NewBu
     .bind(new.environment)
     .bind(new.no_cache)
     .bind(new.ttl_seconds)
+    .bind(new.rebuild_of)
     .fetch_one(conn)
     .await?)
 }

@@ -23,38 +23,48 @@ const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 /// queues it. `None`: the branch was moved meanwhile by somebody else, and nothing was recorded.
 /// Wake [`JobKind::Build`] and [`JobKind::Report`] after the commit.
 pub async fn record(conn: &mut PgConnection, from: &Branch, commit: &str) -> Result<Option<Build>> {
-    if !branch::move_to(conn, from, Some(commit)).await? {
-        return Ok(None);
-    }
-    let push_id = Uuid::now_v7();
-    sqlx::query("insert into push (id, branch_id, generation, commit) values ($1, $2, $3, $4)")
-        .bind(push_id)
-        .bind(from.id)
-        .bind(from.generation + 1)
-        .bind(commit)
-        .execute(&mut *conn)
-        .await?;
     let default_branch: String = sqlx::query_scalar("select default_branch from app where id = $1")
         .bind(from.app_id)
         .fetch_one(&mut *conn)
         .await?;
     let environment = name::environment(&from.name, &default_branch);
     let new = NewBuild {
-        push_id,
+        push_id: Uuid::now_v7(),
         commit,
         pusher: None,
+        rebuild_of: None,
         environment: &environment,
         no_cache: false,
         ttl_seconds: None,
     };
-    let build = build::create(conn, from, &new).await?;
-    queue_build(conn, &build).await?;
+    write(conn, from, &new, Priority::Push).await
+}
+
+/// [`record`], of a push that is not there yet. Whoever pushed nothing has one, too: each build has.
+pub(crate) async fn write(
+    conn: &mut PgConnection,
+    from: &Branch,
+    new: &NewBuild<'_>,
+    priority: Priority,
+) -> Result<Option<Build>> {
+    if !branch::move_to(conn, from, Some(new.commit)).await? {
+        return Ok(None);
+    }
+    sqlx::query("insert into push (id, branch_id, generation, commit) values ($1, $2, $3, $4)")
+        .bind(new.push_id)
+        .bind(from.id)
+        .bind(from.generation + 1)
+        .bind(new.commit)
+        .execute(&mut *conn)
+        .await?;
+    let build = build::create(conn, from, new).await?;
+    queue_build(conn, &build, priority).await?;
     supersede_queued(conn, &build).await?;
     enqueue_progress_report(conn, build.id).await?;
     Ok(Some(build))
 }
 
-async fn queue_build(conn: &mut PgConnection, build: &Build) -> Result<()> {
+async fn queue_build(conn: &mut PgConnection, build: &Build, priority: Priority) -> Result<()> {
     // One lane per branch: the newest commit waits. Or one per build, where each is wanted. One of a branch runs.
     let (branch_key, build_key) = (build.branch_id.to_string(), build.id.to_string());
     let policy = queue::lock_branch_lane(conn, build.branch_id).await?;
@@ -64,7 +74,7 @@ async fn queue_build(conn: &mut PgConnection, build: &Build) -> Result<()> {
         lock_key: &branch_key,
         subject: build.id,
         turn_of: Some(build.app_id),
-        priority: Priority::Push,
+        priority,
         stops_running: policy == BuildPolicy::Newest,
     };
     queue::put(conn, job, Duration::ZERO).await?;
@@ -272,7 +282,7 @@ pub async fn accept(conn: &mut PgConnection, held: &Held) -> Result<Build> {
     let Some(Created { build, is_superseding }) = created else {
         anyhow::bail!("the push {} or its branch {} moved although it is locked", push.id, branch.name);
     };
-    queue_build(conn, &build).await?;
+    queue_build(conn, &build, Priority::Push).await?;
     if is_superseding {
         supersede_queued(conn, &build).await?;
     }
@@ -325,14 +335,15 @@ async fn report_after(conn: &mut PgConnection, build_id: Uuid, delay: Duration) 
 }
 
 /// Those of `ids` whose commits nothing here asks for again: their pushes ended without a build, or their builds have
-/// ended and are not the newest of their branch.
+/// ended and a newer commit of the branch was built since. A commit that is built again is kept by its first push.
 pub async fn needless(db: &PgPool, ids: &[Uuid]) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar(
         "select p.id from push p left join build b on b.push_id = p.id
          where p.id = any($1) and (
              p.state in ('attached', 'rejected', 'aborted')
              or (b.state not in ('queued', 'running') and exists (
-                     select from build newer where newer.branch_id = b.branch_id and newer.number > b.number))
+                     select from build newer
+                     where newer.branch_id = b.branch_id and newer.number > b.number and newer.commit <> b.commit))
          )",
     )
     .bind(ids)

@@ -186,6 +186,7 @@ mod tests {
             branch: "main".to_owned(),
             commit: "a".repeat(40),
             pusher: None,
+            rebuild_of: None,
             environment: "main".to_owned(),
             no_cache: false,
             ttl_seconds: None,

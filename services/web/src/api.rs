@@ -103,6 +103,7 @@ fn of_builds() -> OpenApiRouter<Web> {
         .routes(routes!(builds::list))
         .routes(routes!(builds::show))
         .routes(routes!(builds::cancel))
+        .routes(routes!(builds::rebuild))
         .routes(routes!(builds::provenance))
         .routes(routes!(settings::secrets))
         .routes(routes!(settings::set_secret, settings::unset_secret))

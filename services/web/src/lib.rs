@@ -11,6 +11,7 @@ mod links;
 mod load;
 mod logs;
 mod pages;
+mod rebuild;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use crate::Web;
 use crate::auth::Rule;
 
 /// Every page and form behind the login, with the scope that it needs.
-fn routes() -> [(Method, &'static str, Scope, MethodRouter<Web>); 13] {
+fn routes() -> [(Method, &'static str, Scope, MethodRouter<Web>); 14] {
     [
         (Method::GET, "/", Scope::Read, get(home::home)),
         (Method::GET, "/apps/new", Scope::Push, get(create::form)),
@@ -29,6 +29,7 @@ fn routes() -> [(Method, &'static str, Scope, MethodRouter<Web>); 13] {
         (Method::GET, "/apps/{app}/builds/{number}", Scope::Read, get(build::build)),
         (Method::GET, "/apps/{app}/builds/{number}/summary", Scope::Read, get(build::summary)),
         (Method::POST, "/apps/{app}/builds/{number}/cancel", Scope::Push, post(build::cancel)),
+        (Method::POST, "/apps/{app}/builds/{number}/rebuild", Scope::Push, post(build::rebuild)),
         (Method::POST, "/apps/{app}/environments/{env}/remove", Scope::Push, post(app::remove_environment)),
         (Method::POST, "/logout", Scope::Read, post(login::logout)),
         (Method::GET, "/tokens", Scope::Admin, get(tokens::tokens)),

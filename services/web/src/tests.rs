@@ -7,6 +7,7 @@ mod creating;
 mod environments;
 mod following;
 mod provenance;
+mod rebuilding;
 mod rights;
 mod settings;
 mod teams;

@@ -38,6 +38,7 @@ fn build(state: BuildState, reason: Option<Reason>) -> Build {
         branch: "staging".to_owned(),
         commit: super::COMMIT.to_owned(),
         pusher: None,
+        rebuild_of: None,
         environment: "staging".to_owned(),
         no_cache: false,
         ttl_seconds: None,

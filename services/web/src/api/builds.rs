@@ -1,11 +1,13 @@
 //! The build history, and one build with its steps.
 
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use host::Problem;
 use store::app::App;
 
 use crate::auth::Caller;
+use crate::rebuild::{self, Wish};
 use crate::{Web, cancel, load, view};
 
 const BUILDS: i64 = 25;
@@ -94,6 +96,25 @@ pub(super) async fn cancel(
 ) -> Result<Json<view::Build>, Problem> {
     let row = cancel::cancel(&web, &caller, &app, &number).await?;
     Ok(Json(load::build_view(&web, &app, &row).await?))
+}
+
+/// Build its commit again for the same environment, with the secrets and settings of now; other pushes come first
+#[utoipa::path(post, path = "/apps/{app}/builds/{number}/rebuild", security(("token" = ["push"])),
+    params(("app" = String, Path), ("number" = i32, Path), Wish),
+    responses(
+        (status = CREATED, body = view::Build, description = "the new build"),
+        (status = NOT_FOUND, description = "there is no such build"),
+        (status = CONFLICT, description = "its branch is another commit by now, or is being built; the problem says what to do"),
+    ))]
+pub(super) async fn rebuild(
+    State(web): State<Web>,
+    Extension(caller): Extension<Caller>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
+    Query(wish): Query<Wish>,
+) -> Result<(StatusCode, Json<view::Build>), Problem> {
+    let row = rebuild::rebuild(&web, &caller, &app, &number, wish).await?;
+    Ok((StatusCode::CREATED, Json(load::build_view(&web, &app, &row).await?)))
 }
 
 /// How its image was made: the SLSA provenance that is attested beside the image in the registry

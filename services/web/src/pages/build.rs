@@ -12,6 +12,7 @@ use store::log::Extent;
 
 use super::{Page, Unshown, page};
 use crate::auth::Caller;
+use crate::rebuild::{self, Wish};
 use crate::view::{self, Bar, text};
 use crate::{Web, cancel, load};
 
@@ -30,6 +31,7 @@ struct Summary {
     /// The numbers of the builds whose place it took.
     supersedes: Vec<i32>,
     may_cancel: bool,
+    may_rebuild: bool,
     /// The version that serves meanwhile, when this one does not.
     serving: Option<i32>,
 }
@@ -82,14 +84,19 @@ async fn load_summary(
     let bases = load::bases(web, &row).await?;
     let queue = load::queue(web, caller, &app, &row).await?;
     let supersedes = store::build::supersedes(&web.db, row.id).await?;
-    let may_cancel = build.can_be_cancelled() && caller.0.allows(Some(app.id), Scope::Push);
+    let may_push = caller.0.allows(Some(app.id), Scope::Push);
+    let may_cancel = may_push && build.can_be_cancelled();
+    let may_rebuild = may_push && build.can_be_rebuilt();
     let bars = view::bars(&steps, Time(Timestamp::now()));
     let environments = load::environments(web, &app).await?;
     let serving = environments.into_iter().find(|it| it.name == build.environment).and_then(|it| it.live);
     let serving =
         serving.map(|it| it.version).filter(|it| Some(*it) != build.release.as_ref().map(|it| it.version));
     let steps = steps.into_iter().zip(bars).collect();
-    Ok((row, Summary { app: app.name, build, steps, bases, queue, supersedes, may_cancel, serving }))
+    Ok((
+        row,
+        Summary { app: app.name, build, steps, bases, queue, supersedes, may_cancel, may_rebuild, serving },
+    ))
 }
 
 pub(super) async fn summary(
@@ -108,6 +115,18 @@ pub(super) async fn cancel(
     Path((_, number)): Path<(String, String)>,
 ) -> Result<Redirect, Unshown> {
     let row = cancel::cancel(&web, &caller, &app, &number).await?;
+    Ok(Redirect::to(&format!("/apps/{}/builds/{}", app.name, row.number)))
+}
+
+/// Leads to the new build.
+pub(super) async fn rebuild(
+    State(web): State<Web>,
+    Extension(caller): Extension<Caller>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
+    Query(wish): Query<Wish>,
+) -> Result<Redirect, Unshown> {
+    let row = rebuild::rebuild(&web, &caller, &app, &number, wish).await?;
     Ok(Redirect::to(&format!("/apps/{}/builds/{}", app.name, row.number)))
 }
 

@@ -23,6 +23,9 @@ fn needed(method: &Method, path: &str) -> Scope {
         ("POST", "/apps/{app}/builds/{number}/cancel" | "/api/v1/apps/{app}/builds/{number}/cancel") => {
             Scope::Push
         }
+        ("POST", "/apps/{app}/builds/{number}/rebuild" | "/api/v1/apps/{app}/builds/{number}/rebuild") => {
+            Scope::Push
+        }
         _ => panic!("say here which scope {method} {path} needs"),
     }
 }

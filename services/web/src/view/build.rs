@@ -18,8 +18,10 @@ pub(crate) struct Build {
     pub(crate) commit: String,
     pub(crate) subject: Option<String>,
     pub(crate) author: Option<String>,
-    /// The name of the token it was pushed with; known when it was pushed to Slipway itself.
+    /// The name of the token it was pushed with, when it was pushed to Slipway itself, or asked for with.
     pub(crate) pusher: Option<String>,
+    /// The number of the build whose commit it builds again.
+    pub(crate) rebuild_of: Option<i32>,
     pub(crate) branch: String,
     pub(crate) environment: String,
     /// Where its environment answers.
@@ -81,6 +83,7 @@ impl Build {
             subject: row.subject.clone(),
             author: row.author.clone(),
             pusher: row.pusher.clone(),
+            rebuild_of: row.rebuild_of,
             branch: row.branch.clone(),
             url: links.environment(&environment, &app.name),
             environment,
@@ -108,6 +111,11 @@ impl Build {
     /// It waits or runs, and nobody has asked it to stop.
     pub(crate) fn can_be_cancelled(&self) -> bool {
         !self.state.is_final() && self.cancelled_at.is_none()
+    }
+
+    /// It is over, and no newer commit is known to have taken its place.
+    pub(crate) fn can_be_rebuilt(&self) -> bool {
+        matches!(self.status, Status::Live | Status::Failed | Status::Cancelled | Status::Removed)
     }
 
     pub(crate) fn short_commit(&self) -> &str {

@@ -33,6 +33,7 @@ fn about() -> About {
         branch: "main".to_owned(),
         commit: "9f3c2ab1".repeat(5),
         pusher: Some("ada".to_owned()),
+        rebuild_of: None,
         environment: "main".to_owned(),
         no_cache: false,
         ttl_seconds: None,

@@ -37,6 +37,7 @@ fn row(state: BuildState) -> Row {
         branch: "main".into(),
         commit: "7f70ee95".repeat(5),
         pusher: Some("laptop".into()),
+        rebuild_of: None,
         environment: "main".into(),
         no_cache: false,
         ttl_seconds: None,
