@@ -58,17 +58,6 @@ async fn with_endless_step(platform: &Platform, app: &TestApp, marker: &str) -> 
     Ok((commit, number))
 }
 
-async fn cli(platform: &Platform, arguments: &[&str]) -> Result<(bool, String)> {
-    let output = tokio::process::Command::new(&platform.cli)
-        .args(arguments)
-        .env("SLIPWAY_URL", &platform.url)
-        .env("SLIPWAY_TOKEN", &platform.admin_token)
-        .output()
-        .await?;
-    let said = [output.stdout, output.stderr].concat();
-    Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
-}
-
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "how long it took is for the record")]
 async fn a_cancelled_build_leaves_no_process_on_the_node() -> Result<()> {
@@ -106,7 +95,7 @@ async fn a_cancelled_build_leaves_no_process_on_the_node() -> Result<()> {
 
     let again = platform.api(Method::POST, &format!("{path}/cancel")).send().await?;
     assert_eq!(again.status(), StatusCode::CONFLICT);
-    let (succeeded, told) = cli(&platform, &["builds", "cancel", &app.name, &number.to_string()]).await?;
+    let (succeeded, told) = platform.slipway(&["builds", "cancel", &app.name, &number.to_string()]).await?;
     assert!(!succeeded && told.contains(&said), "{told}");
 
     app::edit(&app, "Dockerfile", &format!("RUN sleep {marker}\n"), "")?;
@@ -121,12 +110,12 @@ async fn the_command_cancels_too() -> Result<()> {
     let app = app::create(&platform, "cancel", "static").await?;
     let marker = format!("9876543.{}", Uuid::new_v4().as_u128() % 1_000_000_000);
     let (commit, number) = with_endless_step(&platform, &app, &marker).await?;
-    let (succeeded, told) = cli(&platform, &["builds", "cancel", &app.name, &number.to_string()]).await?;
+    let (succeeded, told) = platform.slipway(&["builds", "cancel", &app.name, &number.to_string()]).await?;
     assert!(succeeded && told.contains(&format!("#{number} ")), "{told}");
     gone(&marker, Instant::now()).await?;
     let build = app::settled(&platform, &app, &commit).await?;
     assert_eq!(build["state"], "cancelled", "{build:#}");
-    let (_, shown) = cli(&platform, &["builds", "show", &app.name, &number.to_string()]).await?;
+    let (_, shown) = platform.slipway(&["builds", "show", &app.name, &number.to_string()]).await?;
     assert!(shown.contains("cancelled by "), "{shown}");
     Ok(())
 }

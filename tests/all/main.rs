@@ -18,6 +18,7 @@ mod git_rights;
 mod provenance;
 mod push_to_url;
 mod queue;
+mod rebuild;
 mod reuse;
 mod rights;
 mod router;

@@ -87,6 +87,18 @@ impl Platform {
         json(self.api(Method::GET, path).send().await?).await
     }
 
+    /// Runs `slipway` as the administrator: whether it succeeded, and all that it said.
+    pub async fn slipway(&self, arguments: &[&str]) -> Result<(bool, String)> {
+        let output = tokio::process::Command::new(&self.cli)
+            .args(arguments)
+            .env("SLIPWAY_URL", &self.url)
+            .env("SLIPWAY_TOKEN", &self.admin_token)
+            .output()
+            .await?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// Runs kubectl as the cluster's administrator and answers what it printed.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         let output = tokio::process::Command::new(&self.kubectl)

@@ -69,7 +69,7 @@ pub const CELLS: &[Cell] = &[
     cell(Registry(TooMany(3), 6), Asks(Base), Succeeds, 30, ""),
     cell(Registry(Reset, 1), Asks(Base), Succeeds, 20, ""),
     cell(Registry(Late(10), 1), Asks(Base), Unhurt, 20, ""),
-    cell(Registry(Status(503), 30), Asks(Blob), Retried, 40, AGAIN),
+    cell(Registry(Status(503), 40), Asks(Blob), Retried, 40, AGAIN),
     cell(Registry(Status(500), 1), Asks(BlobData), Unhurt, 20, ""),
     cell(Registry(Status(502), 1), Asks(BlobData), Unhurt, 20, ""),
     cell(Registry(TooMany(3), 4), Asks(BlobData), Unhurt, 20, ""),
