@@ -1,5 +1,7 @@
 //! Releases: immutable but for their state. A move names the state it leaves, so a late writer changes nothing.
 
+pub mod overdue;
+
 use anyhow::Result;
 use domain::job::JobKind;
 use domain::reason::Reason;

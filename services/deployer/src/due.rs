@@ -1,5 +1,5 @@
 //! Looks for environments that are to go by themselves: their time is up, or their branch is gone. One that cannot be
-//! asked to go keeps no other from going.
+//! asked to go keeps no other from going. And for releases that lost their job.
 
 use std::time::Duration;
 
@@ -25,6 +25,15 @@ pub(crate) async fn run(db: PgPool, shutdown: CancellationToken) -> Result<()> {
         if let Err(error) = ask(&db).await {
             tracing::warn!("looking for environments that are to go: {error:#}");
         }
+        repair(&db).await;
+    }
+}
+
+async fn repair(db: &PgPool) {
+    match store::release::overdue::repair(db).await {
+        Ok(0) => {}
+        Ok(repaired) => tracing::warn!("{repaired} releases had no job: queued again, or ended"),
+        Err(error) => tracing::warn!("looking for releases that lost their job: {error:#}"),
     }
 }
 

@@ -102,7 +102,8 @@ pub(crate) async fn end(db: &PgPool, job: &Job, release: &Release, ending: Endin
         Ending::Superseded => "superseded",
     });
     ring(db, Channel::Build, &release.build_id.to_string()).await;
-    worker::wake(db, &[JobKind::Report]).await;
+    // Deploys too: the environment's lock is free again.
+    worker::wake(db, &[JobKind::Deploy, JobKind::Report]).await;
     Ok(())
 }
 

@@ -17,6 +17,9 @@ use super::wire::{Gone, Wire};
 /// Longer than any build may take. A view that is cut ends cleanly; what it shows goes on.
 const VIEW_MAX: Duration = Duration::from_secs(60 * 60);
 const VIEW_GRACE: Duration = Duration::from_secs(60);
+/// A builder that is free takes a build within this time. Whoever looked sooner would slow it down, to tell of its place
+/// in a queue where it no longer is.
+const TAKEN_WITHIN: Duration = Duration::from_millis(30);
 /// How often the narrator is asked whether there is something to say although nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -37,7 +40,11 @@ pub(super) async fn show(
         Settled::Queued(_) | Settled::Attached(_) if !wire.can_stream() => Ok(()),
         Settled::Queued(build) | Settled::Attached(build) => {
             let mut narrator = Narrator::new(about(build), wire.is_quiet, Timestamp::now());
-            say(wire, narrator.begin(matches!(settled, Settled::Attached(_)))).await?;
+            let is_attached = matches!(settled, Settled::Attached(_));
+            say(wire, narrator.begin(is_attached)).await?;
+            if !is_attached {
+                tokio::time::sleep(TAKEN_WITHIN).await;
+            }
             // A client that takes nothing for so long is as good as gone.
             let viewed = tokio::time::timeout(VIEW_MAX + VIEW_GRACE, view(push, build, &mut narrator, wire));
             viewed.await.unwrap_or(Err(Gone))?
