@@ -51,6 +51,8 @@ pub(crate) enum Command {
     /// Create, list and revoke tokens
     #[command(subcommand)]
     Tokens(Tokens),
+    /// Show what is kept, what is garbage and what was removed
+    Garbage,
     /// Let git push an application from a repository
     #[command(subcommand)]
     Git(Git),

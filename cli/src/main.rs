@@ -9,6 +9,7 @@ mod builds;
 mod client;
 mod config;
 mod envs;
+mod garbage;
 mod git;
 mod login;
 mod logs;
@@ -64,6 +65,7 @@ async fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode> {
         Command::Apps(command) => apps::run(&server, command, args.json, out).await?,
         Command::Envs(command) => envs::run(&server, command, args.json, out).await?,
         Command::Builds(command) => builds::run(&server, command, args.json, out).await?,
+        Command::Garbage => garbage::run(&server, args.json, out).await?,
         Command::Teams(command) => teams::run(&server, command, args.json, out).await?,
         Command::Tokens(command) => tokens::run(&server, command, args.json, out).await?,
         Command::Secrets(command) => settings::secrets(&server, command, args.json, out).await?,

@@ -5,6 +5,7 @@ mod deliveries;
 mod environments;
 mod failures;
 mod faults;
+mod garbage;
 mod git_attach;
 mod git_clients;
 mod git_environments;

@@ -20,6 +20,7 @@ pub mod session;
 pub mod solve;
 pub mod source;
 mod tunnel;
+pub mod usage;
 
 pub use details::SourceLine;
 pub use error::{SolveError, reason};

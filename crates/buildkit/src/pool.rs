@@ -147,6 +147,11 @@ fn why(pool: &Pool) -> String {
 }
 
 impl Pool {
+    /// Each daemon's name and the way to it.
+    pub fn channels(&self) -> impl Iterator<Item = (&str, &Channel)> {
+        self.daemons.iter().map(|it| (it.name.as_str(), &it.channel))
+    }
+
     pub fn seen(&self) -> impl Iterator<Item = Seen<'_>> {
         self.daemons.iter().map(|it| Seen {
             name: &it.name,

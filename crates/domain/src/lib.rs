@@ -5,6 +5,7 @@
 
 pub mod commit;
 pub mod forge_kind;
+pub mod garbage;
 pub mod job;
 pub mod name;
 pub mod push_options;

@@ -20,7 +20,7 @@ mod remote;
 mod snapshot;
 
 pub use error::GitError;
-pub use mirror::{discard, fetch, kept};
+pub use mirror::{discard, discard_if, fetch, kept, mirror_bytes};
 pub use remote::{BadRemote, Credentials, Remote};
 pub use snapshot::Snapshot;
 

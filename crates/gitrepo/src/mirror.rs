@@ -18,9 +18,11 @@ use crate::command::{self, Ended};
 use crate::{GitError, Remote, Snapshot, pack};
 
 mod kept;
+mod unused;
 
 pub use kept::kept;
 use kept::{REFS, keep};
+pub use unused::{discard_if, mirror_bytes};
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(600);
 const GC_TIMEOUT: Duration = Duration::from_secs(120);
@@ -177,10 +179,14 @@ fn inherited(lock: &File) -> Result<Stdio, GitError> {
     Ok(lock.try_clone()?.into())
 }
 
-async fn lock(mirror: &Path) -> Result<File, GitError> {
+fn lock_path(mirror: &Path) -> PathBuf {
     let mut path = mirror.as_os_str().to_owned();
     path.push(".lock");
-    let path = PathBuf::from(path);
+    PathBuf::from(path)
+}
+
+async fn lock(mirror: &Path) -> Result<File, GitError> {
+    let path = lock_path(mirror);
     if let Some(parent) = path.parent() {
         let made =
             fs::create_dir_all(parent).with_context(|| format!("making the directory {}", parent.display()));

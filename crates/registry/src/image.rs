@@ -23,8 +23,11 @@ const BLOB_MAX: i64 = 8 << 20;
 
 /// Registries that are asked with the same credentials.
 pub struct Registry {
-    client: Client,
-    credentials: Credentials,
+    pub(crate) client: Client,
+    pub(crate) credentials: Credentials,
+    /// For what `client` cannot ask.
+    pub(crate) http: reqwest::Client,
+    pub(crate) insecure_hosts: Vec<String>,
 }
 
 impl fmt::Debug for Registry {
@@ -64,12 +67,14 @@ struct ProcessConfig {
 /// rustls provider.
 pub fn connect(credentials: Credentials, insecure_hosts: Vec<String>) -> anyhow::Result<Registry> {
     let client = Client::try_from(ClientConfig {
-        protocol: ClientProtocol::HttpsExcept(insecure_hosts),
+        protocol: ClientProtocol::HttpsExcept(insecure_hosts.clone()),
         connect_timeout: Some(CONNECT_TIMEOUT),
         read_timeout: Some(READ_TIMEOUT),
         ..ClientConfig::default()
     })?;
-    Ok(Registry { client, credentials })
+    let http =
+        reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build()?;
+    Ok(Registry { client, credentials, http, insecure_hosts })
 }
 
 /// Whether the registry has `image`, a `HOST/NAME@DIGEST` or `HOST/NAME:TAG`.
@@ -167,7 +172,7 @@ pub(crate) async fn blob(
     Ok(bytes)
 }
 
-fn resolve(registry: &Registry, image: &str) -> Result<(Reference, RegistryAuth), RegistryError> {
+pub(crate) fn resolve(registry: &Registry, image: &str) -> Result<(Reference, RegistryAuth), RegistryError> {
     let reference: Reference = image
         .parse()
         .map_err(|error| RegistryError::Invalid(format!("{image:?} is not the name of an image: {error}")))?;

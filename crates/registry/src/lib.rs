@@ -1,5 +1,5 @@
-//! Asking a registry about images by digest before anyone relies on them, and what is attested of them; and the
-//! credentials for it.
+//! Asking a registry about images by digest before anyone relies on them, and what is attested of them; removing those
+//! that nobody needs; and the credentials for it.
 
 mod credentials;
 mod error;
@@ -7,6 +7,7 @@ mod image;
 mod layers;
 mod patience;
 mod provenance;
+mod remove;
 
 pub use credentials::Credentials;
 pub use error::{RegistryError, reason};
@@ -14,3 +15,4 @@ pub use image::{Image, Registry, connect, exists, inspect};
 pub use layers::Layer;
 pub use patience::asks_to_wait;
 pub use provenance::{Base, Provenance};
+pub use remove::{Removal, remove};

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use domain::job::JobKind;
 use domain::name;
-use domain::reason::Reason;
+use domain::reason::{Reason, ReasonCode};
 use sqlx::{PgConnection, PgPool};
 use store::bell::{self, Channel};
 use store::build::Build;
@@ -15,15 +15,27 @@ use store::release::NewRelease;
 use store::worker::{self, Stop};
 use uuid::Uuid;
 
-use crate::image::{Image, Origin};
+use crate::image::{Image, Images, Origin};
+use crate::outcome::{self, Decision};
 use crate::run::{Ended, Subject};
 
 /// Where an application listens when neither its settings nor its image say so.
 const PORT: i32 = 8080;
 
-pub(crate) async fn end(db: &PgPool, job: &Job, subject: &Subject, ended: Ended) -> Result<()> {
+pub(crate) async fn end(
+    db: &PgPool,
+    images: &Images,
+    job: &Job,
+    subject: &Subject,
+    ended: Ended,
+) -> Result<()> {
     let build = &subject.build;
     let mut tx = db.begin().await?;
+    let is_gone = match &ended {
+        Ended::Built(image) => !is_there(&mut tx, images, image).await?,
+        Ended::Failed(_) | Ended::Again { .. } | Ended::Stopped(_) => false,
+    };
+    let ended = if is_gone { without_image(job) } else { ended };
     let (held, wake): (bool, &[JobKind]) = match ended {
         Ended::Built(image) => {
             (built(&mut tx, job, subject, &image).await?, &[JobKind::Deploy, JobKind::Report, JobKind::Build])
@@ -52,6 +64,21 @@ pub(crate) async fn end(db: &PgPool, job: &Job, subject: &Subject, ended: Ended)
     worker::wake(db, wake).await;
     bell::ring(db, Channel::Build, &build.id.to_string()).await;
     Ok(())
+}
+
+/// Whether the registry has the image, kept true until the transaction ends. It was seen there; but an older one of the
+/// same digest may have been garbage, and removed since.
+async fn is_there(conn: &mut PgConnection, images: &Images, image: &Image) -> Result<bool> {
+    Ok(store::garbage::hold(conn, &image.repository, &image.digest).await? || images.has(image).await)
+}
+
+fn without_image(job: &Job) -> Ended {
+    let message = "the image was garbage of an earlier build, and was removed from the registry meanwhile";
+    let reason = Reason::new(ReasonCode::RegistryUnavailable, message);
+    match outcome::decide(reason, job.attempt, job.attempt_max, rand::random()) {
+        Decision::Fail(reason) => Ended::Failed(reason),
+        Decision::Retry { error, delay } => Ended::Again { error, delay },
+    }
 }
 
 /// There is nothing to build: the build has ended, or its application is gone.

@@ -80,6 +80,15 @@ impl Images {
         self.credentials.logins().clone()
     }
 
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Whether the registry has the image still; one that does not say counts as one that has not.
+    pub(crate) async fn has(&self, image: &Image) -> bool {
+        registry::exists(&self.registry, &image.reference()).await.unwrap_or(false)
+    }
+
     /// How long the registry wants to be left alone, when it says so.
     pub(crate) async fn asks_to_wait(&self, http: &reqwest::Client) -> Option<Duration> {
         registry::asks_to_wait(http, &self.host, self.insecure).await

@@ -3,6 +3,7 @@
 mod attempt;
 mod end;
 mod fetch;
+pub mod garbage;
 mod image;
 mod input;
 pub mod journal;
@@ -71,6 +72,8 @@ pub struct Args {
     /// The log of a build may have so many MiB; of a longer one the middle is left out
     #[arg(long, env = "SLIPWAY_LOG_MAX_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     log_max_mib: u64,
+    #[command(flatten)]
+    garbage: garbage::Args,
 }
 
 /// What every build works with.
@@ -116,14 +119,14 @@ pub async fn run(
         log_max_bytes: args.log_max_mib << 20,
     });
     vitals::tell(vitals, &builder);
-    let worker = Worker {
-        kinds: &[JobKind::Build],
-        owner: host::site::owner("builder"),
-        slots: usize::from(args.build_slots),
-    };
+    let owner = host::site::owner("builder");
+    let worker =
+        Worker { kinds: &[JobKind::Build], owner: owner.clone(), slots: usize::from(args.build_slots) };
     let mut tasks = JoinSet::new();
     tasks.spawn(watch(builder.clone(), shutdown.clone()));
     tasks.spawn(repair(db.clone(), shutdown.clone()));
+    let policy = garbage::policy(args.garbage);
+    tasks.spawn(garbage::collect(builder.clone(), policy, owner, shutdown.clone()));
     tasks.spawn(store::worker::run(db, worker, shutdown.clone(), move |held: Held| {
         let builder = builder.clone();
         async move { run::run(&builder, &held).await }

@@ -43,7 +43,9 @@ pub(crate) async fn run(builder: &Builder, held: &Held) -> Result<()> {
     let _active = builder.numbers.active();
     match settings(builder, &subject).await? {
         Ok(settings) => subject.settings = settings,
-        Err(reason) => return end::end(&builder.db, job, &subject, Ended::Failed(reason)).await,
+        Err(reason) => {
+            return end::end(&builder.db, &builder.images, job, &subject, Ended::Failed(reason)).await;
+        }
     }
     let (log, events) = journal::open(subject.settings.redactor());
     let attempt = async {
@@ -56,7 +58,7 @@ pub(crate) async fn run(builder: &Builder, held: &Held) -> Result<()> {
     let writing = journal::write(&builder.db, job, &subject.build, builder.log_max_bytes, events);
     let (ended, written) = tokio::join!(attempt, writing);
     written?;
-    end::end(&builder.db, job, &subject, ended).await?;
+    end::end(&builder.db, &builder.images, job, &subject, ended).await?;
     vitals::count(builder, subject.build.id).await;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use buildkit::progress::{Event, Line, Step};
 use domain::forge_kind::ForgeKind;
+use domain::garbage::Policy;
 use domain::job::JobKind;
 use domain::reason::{Reason, ReasonCode};
 use domain::state::BuildState;
@@ -10,12 +11,14 @@ use sqlx::PgPool;
 use std::time::Duration;
 use store::app::{App, Forge, NewApp};
 use store::build::Build;
+use store::garbage::Counts;
 use store::queue::{self, Job};
 use store::setting::Settings;
 use store::worker::{LEASE, Stop};
 use store::{branch, build, environment, log, push, release};
 
-use crate::image::{Image, Origin};
+use crate::garbage::sweep_images;
+use crate::image::{Image, Images, Origin};
 use crate::run::{Ended, Subject};
 use crate::{attempt, end, journal};
 
@@ -82,6 +85,12 @@ async fn lose(db: &PgPool) {
     queue::sweep(db).await.unwrap();
 }
 
+/// A registry that nobody reaches.
+fn images() -> Images {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Images::new("127.0.0.1:1", None, true).unwrap()
+}
+
 fn image() -> Image {
     Image {
         repository: "registry:5000/demo".to_owned(),
@@ -99,7 +108,7 @@ async fn a_success_is_one_transaction(db: PgPool) {
     let app = demo(&db).await;
     let subject = pushed(&db, &app, 'a').await;
     let job = began(&db, &subject).await;
-    end::end(&db, &job, &subject, Ended::Built(image())).await.unwrap();
+    end::end(&db, &images(), &job, &subject, Ended::Built(image())).await.unwrap();
 
     let build = reload(&db, &subject.build).await;
     assert_eq!((build.state.0, build.digest.as_deref()), (BuildState::Succeeded, Some("sha256:aa")));
@@ -124,7 +133,7 @@ async fn who_lost_the_lease_writes_nothing(db: PgPool) {
 
     let reason = Reason::new(ReasonCode::StepFailed, "no");
     for ended in [Ended::Built(image()), Ended::Failed(reason), Ended::Stopped(Stop::Cancelled)] {
-        end::end(&db, &stale, &subject, ended).await.unwrap();
+        end::end(&db, &images(), &stale, &subject, ended).await.unwrap();
     }
     assert_eq!(reload(&db, &subject.build).await.state.0, BuildState::Running);
     assert!(release::of_build(&db, subject.build.id).await.unwrap().is_none());
@@ -145,7 +154,7 @@ async fn a_failure_says_why(db: PgPool) {
     let job = began(&db, &subject).await;
     let reason =
         Reason::new(ReasonCode::StepFailed, "RUN npm ci failed").with_lines(vec!["npm ERR!".to_owned()]);
-    end::end(&db, &job, &subject, Ended::Failed(reason.clone())).await.unwrap();
+    end::end(&db, &images(), &job, &subject, Ended::Failed(reason.clone())).await.unwrap();
     let build = reload(&db, &subject.build).await;
     assert_eq!(build.state.0, BuildState::Failed);
     assert_eq!(build.reason.map(|json| json.0), Some(reason));
@@ -167,7 +176,7 @@ async fn an_attempt_follows_the_one_before(db: PgPool) {
     drop(log);
     journal::write(&db, &job, &subject.build, 1 << 30, events).await.unwrap();
     let again = Ended::Again { error: "BuildKit did not answer".to_owned(), delay: Duration::ZERO };
-    end::end(&db, &job, &subject, again).await.unwrap();
+    end::end(&db, &images(), &job, &subject, again).await.unwrap();
     assert_eq!(reload(&db, &subject.build).await.state.0, BuildState::Running);
 
     let job = claimed(&db, JobKind::Build).await.unwrap();
@@ -194,7 +203,7 @@ async fn a_shutdown_hands_back_without_counting(db: PgPool) {
     let app = demo(&db).await;
     let subject = pushed(&db, &app, 'a').await;
     let job = began(&db, &subject).await;
-    end::end(&db, &job, &subject, Ended::Stopped(Stop::Shutdown)).await.unwrap();
+    end::end(&db, &images(), &job, &subject, Ended::Stopped(Stop::Shutdown)).await.unwrap();
     let job = claimed(&db, JobKind::Build).await.unwrap();
     assert_eq!((job.subject, job.attempt), (subject.build.id, 1));
 }
@@ -206,7 +215,7 @@ async fn a_newer_push_takes_the_place_of_a_running_build(db: PgPool) {
     let job = began(&db, &first).await;
     let second = pushed(&db, &app, 'b').await;
     assert_eq!(queue::beat(&db, &job, LEASE).await.unwrap(), queue::Beat::CancelRequested);
-    end::end(&db, &job, &first, Ended::Stopped(Stop::Cancelled)).await.unwrap();
+    end::end(&db, &images(), &job, &first, Ended::Stopped(Stop::Cancelled)).await.unwrap();
     let build = reload(&db, &first.build).await;
     assert_eq!((build.state.0, build.superseded_by), (BuildState::Superseded, Some(second.build.id)));
     began(&db, &second).await;
@@ -220,7 +229,7 @@ async fn no_build_is_left_without_a_job(db: PgPool) {
     let job = began(&db, &first).await;
     let second = pushed(&db, &app, 'b').await;
     let again = Ended::Again { error: "no".to_owned(), delay: Duration::ZERO };
-    end::end(&db, &job, &first, again).await.unwrap();
+    end::end(&db, &images(), &job, &first, again).await.unwrap();
     assert_eq!(reload(&db, &first.build).await.state.0, BuildState::Superseded);
     // Its builder died, and a newer one took over the lane before it could start over.
     began(&db, &second).await;
@@ -229,4 +238,42 @@ async fn no_build_is_left_without_a_job(db: PgPool) {
     began(&db, &third).await;
     let build = reload(&db, &second.build).await;
     assert_eq!((build.state.0, build.superseded_by), (BuildState::Superseded, Some(third.build.id)));
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn an_image_that_was_removed_meanwhile_is_made_again(db: PgPool) {
+    let app = demo(&db).await;
+    let first = pushed(&db, &app, 'a').await;
+    let job = began(&db, &first).await;
+    end::end(&db, &images(), &job, &first, Ended::Built(image())).await.unwrap();
+    sqlx::query("update image set garbage_at = now(), removed_at = now()").execute(&db).await.unwrap();
+
+    let second = pushed(&db, &app, 'b').await;
+    let job = began(&db, &second).await;
+    // The registry does not say that it has the image.
+    end::end(&db, &images(), &job, &second, Ended::Built(image())).await.unwrap();
+    assert_eq!(reload(&db, &second.build).await.state.0, BuildState::Running);
+    assert!(release::of_build(&db, second.build.id).await.unwrap().is_none());
+    sqlx::query("update job set run_at = now()").execute(&db).await.unwrap();
+    let again = queue::claim(&db, &[JobKind::Build], "w", LEASE).await.unwrap().unwrap();
+    assert_eq!((again.subject, again.attempt), (second.build.id, 2));
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn what_a_registry_does_not_remove_stays_garbage(db: PgPool) {
+    let app = demo(&db).await;
+    for (commit, digest) in [('a', "aa"), ('b', "bb")] {
+        let subject = pushed(&db, &app, commit).await;
+        let job = began(&db, &subject).await;
+        let digest = format!("sha256:{}", digest.repeat(32));
+        let made = Image { repository: "127.0.0.1:1/demo".to_owned(), digest, ..image() };
+        end::end(&db, &images(), &job, &subject, Ended::Built(made)).await.unwrap();
+    }
+    let strict = Policy { releases: 1, image_days: 0, mirror_days: 1 };
+    for _ in 0..2 {
+        let swept = sweep_images(&db, images().registry(), &strict, None).await.unwrap();
+        assert_eq!((swept.kept.count, swept.left.count, swept.removed), (1, 1, Counts::default()));
+        let fault = swept.fault.unwrap();
+        assert!(fault.contains("the registry does not answer") && fault.contains("127.0.0.1:1"), "{fault}");
+    }
 }

@@ -4,6 +4,7 @@
 mod apps;
 mod builds;
 mod environments;
+mod garbage;
 mod log;
 mod settings;
 mod teams;
@@ -94,6 +95,7 @@ pub(crate) fn described() -> OpenApiRouter<Web> {
         .routes(routes!(apps::deliveries))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(garbage::show))
         .merge(of_builds())
 }
 

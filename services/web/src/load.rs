@@ -177,3 +177,8 @@ pub(crate) async fn tokens(web: &Web) -> Result<Vec<view::Token>> {
     let rows = store::token::list(&web.db).await?;
     Ok(rows.into_iter().map(view::Token::from).collect())
 }
+
+pub(crate) async fn garbage(web: &Web) -> Result<Vec<view::Garbage>> {
+    let rows = store::garbage::overview(&web.db).await?;
+    Ok(rows.into_iter().map(view::Garbage::from).collect())
+}

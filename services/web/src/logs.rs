@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use domain::garbage::GarbageKind;
+use store::garbage;
 use store::log::Logs;
 use store::log::archive::{self, Archive};
 use store::log::day::{self, Tended};
@@ -11,6 +13,7 @@ use url::Url;
 
 /// A log is moved within this time of its build's end, or a little more.
 const TEND_EVERY: Duration = Duration::from_secs(60);
+const COUNT_EVERY_SECONDS: u32 = 60 * 60;
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -37,17 +40,36 @@ pub(crate) async fn keep(logs: Logs, args: Args, shutdown: CancellationToken) ->
             () = shutdown.cancelled() => return Ok(()),
             _ = turns.tick() => {}
         }
-        let tended = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            tended = day::tend(&logs, args.log_retention) => tended,
-        };
-        match tended {
-            Ok(tended) if tended == Tended::default() => {}
-            Ok(Tended { moved, dropped_days, expired }) => {
-                tracing::info!(moved, dropped_days, expired, "tended the logs of builds");
-            }
-            // It is tried again at the next turn.
-            Err(error) => tracing::warn!("tending the logs of builds: {error:#}"),
+        if shutdown.run_until_cancelled(tend(&logs, args.log_retention)).await.is_none() {
+            return Ok(());
         }
+    }
+}
+
+/// One turn; what fails is tried again at the next one.
+async fn tend(logs: &Logs, keep_days: u32) {
+    let tended = day::tend(logs, keep_days).await;
+    let fault = tended.as_ref().err().map(|error| format!("{error:#}"));
+    let _ = tell(logs, keep_days, fault.as_deref()).await.inspect_err(untold);
+    match tended {
+        Ok(tended) if tended == Tended::default() => {}
+        Ok(Tended { moved, dropped_days, expired }) => {
+            tracing::info!(moved, dropped_days, expired, "tended the logs of builds");
+        }
+        Err(error) => tracing::warn!("tending the logs of builds: {error:#}"),
+    }
+}
+
+/// The page shows when they were counted last.
+fn untold(error: &anyhow::Error) {
+    tracing::debug!("counting the logs of builds: {error:#}");
+}
+
+/// The numbers for the page about garbage.
+async fn tell(logs: &Logs, keep_days: u32, fault: Option<&str>) -> Result<()> {
+    let turn = garbage::take_turn(&logs.db, GarbageKind::Logs, "", COUNT_EVERY_SECONDS).await?;
+    match turn {
+        Some(_turn) => garbage::record_logs(&logs.db, keep_days, fault).await,
+        None => Ok(()),
     }
 }

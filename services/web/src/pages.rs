@@ -3,6 +3,7 @@
 mod app;
 mod build;
 mod create;
+mod garbage;
 mod home;
 pub(crate) mod login;
 mod tokens;
@@ -19,7 +20,7 @@ use crate::Web;
 use crate::auth::Rule;
 
 /// Every page and form behind the login, with the scope that it needs.
-fn routes() -> [(Method, &'static str, Scope, MethodRouter<Web>); 14] {
+fn routes() -> [(Method, &'static str, Scope, MethodRouter<Web>); 15] {
     [
         (Method::GET, "/", Scope::Read, get(home::home)),
         (Method::GET, "/apps/new", Scope::Push, get(create::form)),
@@ -32,6 +33,7 @@ fn routes() -> [(Method, &'static str, Scope, MethodRouter<Web>); 14] {
         (Method::POST, "/apps/{app}/builds/{number}/rebuild", Scope::Push, post(build::rebuild)),
         (Method::POST, "/apps/{app}/environments/{env}/remove", Scope::Push, post(app::remove_environment)),
         (Method::POST, "/logout", Scope::Read, post(login::logout)),
+        (Method::GET, "/garbage", Scope::Admin, get(garbage::garbage)),
         (Method::GET, "/tokens", Scope::Admin, get(tokens::tokens)),
         (Method::POST, "/tokens", Scope::Admin, post(tokens::create)),
         (Method::POST, "/tokens/{id}/revoke", Scope::Admin, post(tokens::revoke)),

@@ -6,6 +6,7 @@ mod cancelling;
 mod creating;
 mod environments;
 mod following;
+mod garbage;
 mod provenance;
 mod rebuilding;
 mod rights;

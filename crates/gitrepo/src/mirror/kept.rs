@@ -35,7 +35,7 @@ pub(super) fn keep(mirror: &Path, commit: Oid) -> Result<(), GitError> {
 }
 
 /// The files of the refs, by the time at which their commits were last used.
-fn refs(mirror: &Path) -> Result<Vec<(SystemTime, PathBuf)>, GitError> {
+pub(super) fn refs(mirror: &Path) -> Result<Vec<(SystemTime, PathBuf)>, GitError> {
     let mut refs = Vec::new();
     for entry in entries(&mirror.join(REFS))? {
         refs.push((entry.metadata()?.modified()?, entry.path()));
