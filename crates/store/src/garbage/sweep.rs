@@ -58,7 +58,12 @@ pub async fn take_turn(
     .bind(f64::from(seconds))
     .fetch_one(&mut *tx)
     .await?;
-    Ok((is_free && is_due).then_some(tx))
+    if is_free && is_due {
+        return Ok(Some(tx));
+    }
+    // Not left to the drop, which would keep the right for a moment more.
+    tx.rollback().await?;
+    Ok(None)
 }
 
 /// Writes the sweep down; forgets those that nobody looks back to. Answers the fault of the one before it.

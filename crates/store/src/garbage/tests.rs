@@ -242,7 +242,7 @@ async fn one_looks_at_a_time_and_not_too_often(db: PgPool) {
     let turn = take_turn(&db, GarbageKind::Images, "", 3600).await.unwrap();
     assert!(turn.is_some());
     assert!(take_turn(&db, GarbageKind::Images, "", 3600).await.unwrap().is_none());
-    assert!(take_turn(&db, GarbageKind::Mirrors, "one", 3600).await.unwrap().is_some());
+    assert!(take_turn(&db, GarbageKind::Mirrors, "one", 3600).await.unwrap().is_some(), "at another place");
     let kept = Counts { count: 1, bytes: 2 };
     let sweep = Sweep {
         kind: GarbageKind::Images,
@@ -254,7 +254,7 @@ async fn one_looks_at_a_time_and_not_too_often(db: PgPool) {
         fault: Some("no"),
     };
     assert_eq!(record(&db, &sweep).await.unwrap(), None);
-    drop(turn);
+    turn.unwrap().rollback().await.unwrap();
     assert!(take_turn(&db, GarbageKind::Images, "", 3600).await.unwrap().is_none(), "it was done just now");
     assert!(take_turn(&db, GarbageKind::Images, "", 0).await.unwrap().is_some());
     assert_eq!(record(&db, &sweep).await.unwrap().as_deref(), Some("no"));
