@@ -162,24 +162,41 @@ pub(crate) async fn put(conn: &mut PgConnection, job: NewJob<'_>, delay: Duratio
 
 /// Takes the next ready job of `kinds` whose lock is free: a build when it is its application's turn, others as they come.
 pub async fn claim(db: &PgPool, kinds: &[JobKind], owner: &str, ttl: Duration) -> Result<Option<Job>> {
-    if kinds.contains(&JobKind::Build)
-        && let Some(job) = claim_build(db, owner, ttl).await?
-    {
-        return Ok(Some(job));
+    Ok(claim_up_to(db, kinds, owner, ttl, 1).await?.pop())
+}
+
+/// As [`claim`]: up to `count` builds, as if they were asked for one after the other, or one other job. None: nothing is
+/// ready.
+pub async fn claim_up_to(
+    db: &PgPool,
+    kinds: &[JobKind],
+    owner: &str,
+    ttl: Duration,
+    count: usize,
+) -> Result<Vec<Job>> {
+    if kinds.contains(&JobKind::Build) {
+        let builds = claim_builds(db, owner, ttl, count).await?;
+        if !builds.is_empty() {
+            return Ok(builds);
+        }
     }
     let kinds: Vec<&str> =
         kinds.iter().filter(|kind| **kind != JobKind::Build).map(|kind| kind.as_str()).collect();
-    if kinds.is_empty() { Ok(None) } else { claim_as_they_come(db, &kinds, owner, ttl).await }
+    if kinds.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(claim_as_they_come(db, &kinds, owner, ttl).await?.into_iter().collect())
 }
 
-/// Whose turn it is, the database says: see the migration that brought `claim_build`.
-async fn claim_build(db: &PgPool, owner: &str, ttl: Duration) -> Result<Option<Job>> {
+/// Whose turn it is, the database says: see the migration that brought `claim_builds`.
+async fn claim_builds(db: &PgPool, owner: &str, ttl: Duration, count: usize) -> Result<Vec<Job>> {
     Ok(sqlx::query_as(
-        "select id, kind, lane, lock_key, subject, attempt, attempt_max, lease from claim_build($1, $2)",
+        "select id, kind, lane, lock_key, subject, attempt, attempt_max, lease from claim_builds($1, $2, $3)",
     )
     .bind(owner)
     .bind(interval(ttl))
-    .fetch_optional(db)
+    .bind(i32::try_from(count).unwrap_or(i32::MAX))
+    .fetch_all(db)
     .await?)
 }
 

@@ -76,12 +76,18 @@ where
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut forget = tokio::time::interval(FORGET_EVERY);
     while !shutdown.is_cancelled() {
-        while let Some(job) = next_job(&db, &worker, running.len()).await {
-            running.spawn(hold(db.clone(), job, nudge.clone(), shutdown.clone(), handle.clone()));
+        loop {
+            let jobs = next_jobs(&db, &worker, running.len()).await;
+            if jobs.is_empty() {
+                break;
+            }
+            for job in jobs {
+                running.spawn(hold(db.clone(), job, nudge.clone(), shutdown.clone(), handle.clone()));
+            }
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
-            _ = listener.next() => nudge.notify_waiters(),
+            () = rung(&mut listener, worker.kinds) => nudge.notify_waiters(),
             Some(_) = running.join_next() => {}
             _ = sweep.tick() => swept(queue::sweep(&db).await),
             _ = forget.tick() => forgot(queue::forget_finished(&db).await),
@@ -94,21 +100,32 @@ where
     Ok(())
 }
 
-/// A job, when a slot is free and one is ready. A database that is away is asked again at the next turn.
-async fn next_job(db: &PgPool, worker: &Worker, running: usize) -> Option<Job> {
-    if running >= worker.slots {
-        return None;
+/// Some of what is ready, when slots are free. A database that is away is asked again at the next turn.
+async fn next_jobs(db: &PgPool, worker: &Worker, running: usize) -> Vec<Job> {
+    let free = worker.slots.saturating_sub(running);
+    if free == 0 {
+        return Vec::new();
     }
-    match queue::claim(db, worker.kinds, &worker.owner, LEASE).await {
-        Ok(job) => {
-            if let Some(job) = &job {
+    match queue::claim_up_to(db, worker.kinds, &worker.owner, LEASE, free).await {
+        Ok(jobs) => {
+            for job in &jobs {
                 tracing::info!(job.id, kind = %job.kind.0, %job.subject, job.attempt, "claimed");
             }
-            job
+            jobs
         }
         Err(error) => {
-            tracing::warn!("claiming a job: {error:#}");
-            None
+            tracing::warn!("claiming jobs: {error:#}");
+            Vec::new()
+        }
+    }
+}
+
+/// Until it rings for one of `kinds`. A worker that looked at each ring would be in the way of the one that is meant.
+async fn rung(listener: &mut Listener, kinds: &[JobKind]) {
+    loop {
+        let rung = listener.next().await;
+        if kinds.iter().any(|kind| kind.as_str() == rung) {
+            return;
         }
     }
 }

@@ -91,7 +91,7 @@ async fn everybody(world: &mut World<'_>) -> Result<Left> {
 /// Takes what is ready until nothing is, each to its end. `false`: nothing was.
 async fn all(world: &mut World<'_>, kind: JobKind) -> Result<bool> {
     let mut is_any = false;
-    while holder::claim(world, kind).await? {
+    while holder::claim(world, kind, 1).await? {
         holder::work_to_end(world).await?;
         is_any = true;
     }

@@ -32,24 +32,28 @@ pub enum Work {
     Report,
 }
 
-/// Takes a job of the kind, if one is ready. A claim whose answer is lost is held by nobody until its lease runs out.
-pub async fn claim(world: &mut World<'_>, kind: JobKind) -> Result<bool> {
+/// Takes jobs of the kind, as many as it has slots if they are builds, else one. `false`: none is ready. A claim whose
+/// answer is lost is held by nobody until its lease runs out.
+pub async fn claim(world: &mut World<'_>, kind: JobKind, slots: usize) -> Result<bool> {
     let who = format!("{} {}", worker_of(kind), world.claims + 1);
     let (db, owner) = (world::db(world), who.clone());
-    let claim = async move { queue::claim(&db, &[kind], &owner, LEASE).await };
-    let Some(Some(job)) = attempt(world, format_args!("{who} looks for work"), claim).await? else {
+    let claim = async move { queue::claim_up_to(&db, &[kind], &owner, LEASE, slots).await };
+    let Some(jobs) = attempt(world, format_args!("{who} looks for work"), claim).await? else {
         return Ok(false);
     };
-    say(world, format_args!("  and takes job {}, attempt {}", job.id, job.attempt));
-    world.claims += 1;
-    let work = match kind {
-        JobKind::Resolve => Work::Resolve(Resolve::default()),
-        JobKind::Build => Work::Build(Building::default()),
-        JobKind::Deploy => Work::Deploy(Deploying::default()),
-        JobKind::Report => Work::Report,
-    };
-    world.holders.push(Holder { who, job, since: world.seconds, work });
-    Ok(true)
+    let is_any = !jobs.is_empty();
+    for job in jobs {
+        say(world, format_args!("  and takes job {}, attempt {}", job.id, job.attempt));
+        world.claims += 1;
+        let work = match kind {
+            JobKind::Resolve => Work::Resolve(Resolve::default()),
+            JobKind::Build => Work::Build(Building::default()),
+            JobKind::Deploy => Work::Deploy(Deploying::default()),
+            JobKind::Report => Work::Report,
+        };
+        world.holders.push(Holder { who: who.clone(), job, since: world.seconds, work });
+    }
+    Ok(is_any)
 }
 
 const fn worker_of(kind: JobKind) -> &'static str {

@@ -92,7 +92,8 @@ async fn claim(world: &mut World<'_>) -> Result<()> {
     let busy: Vec<JobKind> =
         kinds.into_iter().filter(|kind| is_any || !world.is_idle.contains(kind)).collect();
     let Some(kind) = choose(&mut world.rng, busy) else { return pass(world, 1).await };
-    if !holder::claim(world, kind).await? {
+    let slots = world.rng.random_range(1..=4);
+    if !holder::claim(world, kind, slots).await? {
         world.is_idle.push(kind);
     }
     Ok(())
@@ -122,7 +123,7 @@ pub async fn one_commit_to_live(world: &mut World<'_>) -> Result<()> {
         if kind == JobKind::Resolve {
             forge::poll(world).await?;
         }
-        holder::claim(world, kind).await?;
+        holder::claim(world, kind, 1).await?;
         holder::work_well(world).await?;
     }
     drain::rest(world).await

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 
+mod batches;
 mod policy;
 mod turns;
 

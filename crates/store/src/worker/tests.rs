@@ -97,3 +97,15 @@ async fn an_error_is_tried_again(db: PgPool) {
     assert_eq!(begins.recv().await, Some(1));
     assert_eq!(begins.recv().await, Some(2), "after its back-off");
 }
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn rings_for_other_kinds_are_not_its_own(db: PgPool) {
+    let mut listener = Listener::new(db.clone(), Channel::Job);
+    // Until it listens.
+    while listener.wait(Duration::from_millis(20)).await.is_none() {
+        bell::ring(&db, Channel::Job, "first").await;
+    }
+    wake(&db, &[JobKind::Report, JobKind::Deploy, JobKind::Resolve]).await;
+    rung(&mut listener, &[JobKind::Build, JobKind::Deploy]).await;
+    assert_eq!(listener.next().await, JobKind::Resolve.as_str());
+}

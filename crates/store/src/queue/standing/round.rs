@@ -70,7 +70,7 @@ impl App {
     }
 }
 
-/// As `next_build` in the database: the team that had least, then its application that had least.
+/// As `claim_builds` in the database: the team that had least, then its application that had least.
 fn next(teams: &[Team]) -> Option<Place> {
     let least = |turn: &Turn, other: &Turn| {
         turn.served.total_cmp(&other.served).then(turn.served_at.total_cmp(&other.served_at))
@@ -83,7 +83,7 @@ fn next(teams: &[Team]) -> Option<Place> {
     Some((of_team, of_app))
 }
 
-/// As `claim_build` in the database.
+/// As `claim_builds` in the database.
 fn take(round: &mut Round, (of_team, of_app): Place, order: f64) {
     let team = &mut round.teams[of_team];
     let app = &mut team.apps[of_app];

@@ -12,7 +12,13 @@ pub(super) async fn app(db: &PgPool, name: &str) -> Uuid {
     app::create(&mut conn, &NewApp::pushed(name, "main")).await.unwrap().unwrap().id
 }
 
-async fn queue_with(db: &PgPool, app_id: Uuid, branch: &str, priority: Priority, delay: Duration) -> Uuid {
+pub(super) async fn queue_with(
+    db: &PgPool,
+    app_id: Uuid,
+    branch: &str,
+    priority: Priority,
+    delay: Duration,
+) -> Uuid {
     let (subject, key) = (Uuid::now_v7(), format!("{app_id}/{branch}"));
     let job = NewJob { turn_of: Some(app_id), priority, ..NewJob::keyed(JobKind::Build, &key, subject) };
     let mut tx = db.begin().await.unwrap();
@@ -40,13 +46,13 @@ async fn order(db: &PgPool, names: &[(Uuid, char)]) -> String {
     order
 }
 
-async fn fill(db: &PgPool, app_id: Uuid, count: usize) {
+pub(super) async fn fill(db: &PgPool, app_id: Uuid, count: usize) {
     for n in 0..count {
         queue(db, app_id, &format!("branch{n}")).await;
     }
 }
 
-async fn change(db: &PgPool, app_id: Uuid, change: Change<'_>) {
+pub(super) async fn change(db: &PgPool, app_id: Uuid, change: Change<'_>) {
     let mut conn = db.acquire().await.unwrap();
     assert!(team::change_share(&mut conn, app_id, &change).await.unwrap());
 }
