@@ -12,6 +12,8 @@ use crate::layout::Layout;
 
 /// Go keeps 12 GiB of modules and compiled packages, Cargo 3 for Slipway; the running platform grows to 3.
 const GIB_TO_COMPILE: u64 = 16;
+/// When the forge alone is missing.
+const GIB_FOR_FORGE: u64 = 6;
 const GIB_TO_RUN: u64 = 3;
 /// Where the router will be reached.
 const ROUTER: (&str, u16) = ("127.0.0.1", 8080);
@@ -32,7 +34,13 @@ pub(crate) fn root() -> anyhow::Result<()> {
 }
 
 pub(crate) fn disk(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
-    let needed = if parts::all_compiled(layout, forge) { GIB_TO_RUN } else { GIB_TO_COMPILE };
+    let needed = if parts::all_compiled(layout, forge) {
+        GIB_TO_RUN
+    } else if parts::all_compiled(layout, None) {
+        GIB_FOR_FORGE
+    } else {
+        GIB_TO_COMPILE
+    };
     for (folder, option) in [(&layout.cache, "--cache"), (&layout.data, "--data")] {
         let free = free_gib(folder)?;
         anyhow::ensure!(
