@@ -128,13 +128,7 @@ async fn shown_on_the_page(platform: &Platform, app: &TestApp, number: i64, mess
 }
 
 async fn shown_by_the_cli(platform: &Platform, app: &TestApp, number: i64, message: &str) -> Result<()> {
-    let shown = tokio::process::Command::new(&platform.cli)
-        .args(["builds", "show", &app.name, &number.to_string()])
-        .env("SLIPWAY_URL", &platform.url)
-        .env("SLIPWAY_TOKEN", &platform.admin_token)
-        .output()
-        .await?;
-    let shown = String::from_utf8_lossy(&shown.stdout).into_owned() + &String::from_utf8_lossy(&shown.stderr);
+    let (_, shown) = platform.slipway(&["builds", "show", &app.name, &number.to_string()]).await?;
     for word in words(message) {
         assert!(shown.contains(word), "{word:?} is not shown by the CLI: {shown}");
     }

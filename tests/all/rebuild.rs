@@ -3,16 +3,9 @@
 use anyhow::Result;
 use harness::platform::Platform;
 use harness::{app, platform, remote};
-use reqwest::Method;
 
 const DOCKERFILE: &str = "FROM node:22-bookworm-slim\nWORKDIR /app\nCOPY . .\nARG WORD=first\n\
     RUN test \"$WORD\" != broken && echo \"$WORD word\" > public/index.html\nCMD [\"node\", \"server.js\"]\n";
-
-async fn set_word(platform: &Platform, app: &str, word: &str) -> Result<()> {
-    let path = format!("/apps/{app}/args/WORD");
-    platform.api(Method::PUT, &path).body(word.to_owned()).send().await?.error_for_status()?;
-    Ok(())
-}
 
 #[tokio::test]
 async fn a_commit_is_built_again_with_what_is_set_now() -> Result<()> {
@@ -26,7 +19,7 @@ async fn a_commit_is_built_again_with_what_is_set_now() -> Result<()> {
     assert_eq!(pushed.code, Some(0), "{}", pushed.text);
     app::serves(&platform, &remote.app, "first word").await?;
 
-    set_word(&platform, name, "second").await?;
+    remote::put(&platform, &remote, "args", "WORD", "second").await?;
     let (asked, said) = platform.slipway(&["builds", "rebuild", name, "1"]).await?;
     assert!(asked && said.contains("#2 is queued"), "{said}");
     let (ended, log) = platform.slipway(&["logs", name, "2", "-f"]).await?;
@@ -36,11 +29,11 @@ async fn a_commit_is_built_again_with_what_is_set_now() -> Result<()> {
     assert_eq!((&build["commit"], &build["rebuild_of"]), (&commit.into(), &1.into()), "{build:#}");
 
     // One that never was live: its commit is only known by what was pushed first.
-    set_word(&platform, name, "broken").await?;
+    remote::put(&platform, &remote, "args", "WORD", "broken").await?;
     remote::commit(&remote.tree, "Broken by what is set").await?;
     let pushed = remote::push(&remote, &[], &["main"]).await?;
     assert_eq!(pushed.code, Some(1), "{}", pushed.text);
-    set_word(&platform, name, "third").await?;
+    remote::put(&platform, &remote, "args", "WORD", "third").await?;
     let (asked, said) = platform.slipway(&["builds", "rebuild", name, "3", "--no-cache"]).await?;
     assert!(asked && said.contains("#4 is queued"), "{said}");
     let (ended, log) = platform.slipway(&["logs", name, "4", "-f"]).await?;

@@ -39,12 +39,6 @@ async fn create(platform: &Platform, prefix: &str) -> Result<Remote> {
     Ok(app)
 }
 
-async fn put(platform: &Platform, app: &Remote, kind: &str, name: &str, value: &str) -> Result<()> {
-    let path = format!("/apps/{}/{kind}/{name}", app.app.name);
-    platform.api(Method::PUT, &path).body(value.to_owned()).send().await?.error_for_status()?;
-    Ok(())
-}
-
 /// Commits without a change and pushes; answers what git was told.
 async fn push(app: &Remote, message: &str) -> Result<remote::Said> {
     remote::commit(&app.tree, message).await?;
@@ -110,7 +104,7 @@ async fn a_secret_is_nowhere_but_in_its_step() -> Result<()> {
     let (app, secret, since) = (create(&platform, "leaks").await?, secret()?, Instant::now());
     let canary = format!("canary-{}", uuid::Uuid::new_v4().simple());
     app::edit(&app.app, "Dockerfile", "CANARY", &canary)?;
-    put(&platform, &app, "secrets", "TOKEN", &secret.value).await?;
+    remote::put(&platform, &app, "secrets", "TOKEN", &secret.value).await?;
     let listed = text(&platform, &format!("/apps/{}/secrets", app.app.name)).await?;
     assert!(listed.contains("TOKEN") && !secret.needles.are_in(listed.as_bytes()), "{listed}");
 
@@ -175,7 +169,7 @@ async fn a_new_value_runs_its_step_again_and_no_other() -> Result<()> {
     let (app, first, second) = (create(&platform, "rotates").await?, secret()?, secret()?);
     app::edit(&app.app, "Dockerfile", "CANARY", &app.app.name)?;
     for (number, secret) in [(1, &first), (2, &second), (3, &second), (4, &first)] {
-        put(&platform, &app, "secrets", "TOKEN", &secret.value).await?;
+        remote::put(&platform, &app, "secrets", "TOKEN", &secret.value).await?;
         let pushed = push(&app, "Nothing but the secret may have changed").await?;
         assert_eq!(pushed.code, Some(0), "{}", pushed.text);
         assert_eq!(served_digest(&platform, &app).await?, secret.digest(), "build #{number}");
@@ -201,7 +195,7 @@ async fn another_application_never_gets_it() -> Result<()> {
     let _lock = platform::share()?;
     let platform = Platform::from_env()?;
     let (own, secret) = (create(&platform, "owns").await?, secret()?);
-    put(&platform, &own, "secrets", "TOKEN", &secret.value).await?;
+    remote::put(&platform, &own, "secrets", "TOKEN", &secret.value).await?;
     let pushed = push(&own, "Build with a secret").await?;
     assert_eq!(pushed.code, Some(0), "{}", pushed.text);
 
@@ -217,9 +211,9 @@ async fn another_application_never_gets_it() -> Result<()> {
         );
     }
     let theirs = self::secret()?;
-    put(&platform, &other, "secrets", "TOKEN", &theirs.value).await?;
+    remote::put(&platform, &other, "secrets", "TOKEN", &theirs.value).await?;
     // For another environment: it is of no use here.
-    put(&platform, &other, "secrets", "TOKEN?env=staging", &secret.value).await?;
+    remote::put(&platform, &other, "secrets", "TOKEN?env=staging", &secret.value).await?;
     let pushed = push(&other, "Build with its own").await?;
     assert_eq!(pushed.code, Some(0), "{}", pushed.text);
     assert_eq!(served_digest(&platform, &other).await?, theirs.digest());
@@ -232,8 +226,8 @@ async fn a_failure_tells_its_reason_without_the_secret() -> Result<()> {
     let _lock = platform::share()?;
     let platform = Platform::from_env()?;
     let (app, secret) = (create(&platform, "throws").await?, secret()?);
-    put(&platform, &app, "secrets", "TOKEN", &secret.value).await?;
-    put(&platform, &app, "args", "FAIL", "1").await?;
+    remote::put(&platform, &app, "secrets", "TOKEN", &secret.value).await?;
+    remote::put(&platform, &app, "args", "FAIL", "1").await?;
     let pushed = push(&app, "Fail with a secret").await?;
     assert_eq!(pushed.code, Some(1), "{}", pushed.text);
     assert!(pushed.text.contains("no server takes [secret TOKEN]"), "{}", pushed.text);

@@ -73,6 +73,13 @@ pub fn url(platform: &Platform, app: &str) -> String {
     format!("{}/{app}.git", platform.url)
 }
 
+/// Sets a build secret or argument: `kind` is `secrets` or `args`, `name` may say for which environment.
+pub async fn put(platform: &Platform, remote: &Remote, kind: &str, name: &str, value: &str) -> Result<()> {
+    let path = format!("/apps/{}/{kind}/{name}", remote.app.name);
+    platform.api(Method::PUT, &path).body(value.to_owned()).send().await?.error_for_status()?;
+    Ok(())
+}
+
 /// Its git asks for a password as a user's does: when it is told that one is needed.
 pub fn log_in(tree: &mut Tree, token: &str) {
     let helper = format!("!f() {{ echo username=git; echo password={token}; }}; f");
