@@ -25,4 +25,5 @@ mod rights;
 mod router;
 mod secrets;
 mod simulation;
+mod ssh;
 mod tidy;

@@ -19,6 +19,7 @@ mod secrets;
 pub mod session;
 pub mod solve;
 pub mod source;
+mod ssh;
 mod tunnel;
 pub mod usage;
 

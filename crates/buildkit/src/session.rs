@@ -1,8 +1,8 @@
 //! A session: the services that BuildKit calls back into while it builds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
@@ -17,6 +17,7 @@ use bollard_buildkit_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest,
     GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
 };
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use futures::stream::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
@@ -33,6 +34,7 @@ use tonic::{Request, Response, Status};
 use crate::filesync::Files;
 use crate::secrets::{Safe, SecretValues};
 use crate::source::Source;
+use crate::ssh::Agents;
 use crate::tunnel::Tunnel;
 use crate::{Channel, MESSAGE_MAX, SolveError, daemon};
 
@@ -42,11 +44,16 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME_MAX: u32 = 1 << 20;
 const STREAMS_MAX: u32 = 1024;
 
-const METHODS: [&str; 4] = [
+/// As many sentences about what a build lacks are kept.
+const LACKING_MAX: usize = 16;
+
+const METHODS: [&str; 6] = [
     "/grpc.health.v1.Health/Check",
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    "/moby.sshforward.v1.SSH/CheckAgent",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
 
 /// User and secret by registry host, as BuildKit names it.
@@ -72,12 +79,27 @@ impl fmt::Debug for Services {
 
 /// What the build that uses a session just now may ask for; nothing between two builds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Serving(Arc<RwLock<Option<Arc<Services>>>>);
+pub(crate) struct Serving {
+    services: Arc<RwLock<Option<Arc<Services>>>>,
+    lacking: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl Serving {
     pub(crate) fn get(&self) -> Result<Arc<Services>, Status> {
-        let services = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let services = self.services.read().unwrap_or_else(PoisonError::into_inner).clone();
         services.ok_or_else(|| Status::failed_precondition("no build uses this session now"))
+    }
+
+    /// The build asked for something that it does not have.
+    pub(crate) fn lacks(&self, why: &str) {
+        let mut lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        if lacking.len() < LACKING_MAX {
+            lacking.insert(why.to_owned());
+        }
+    }
+
+    pub(crate) fn lacking(&self) -> Vec<String> {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     #[cfg(test)]
@@ -88,7 +110,8 @@ impl Serving {
     }
 
     fn set(&self, services: Option<Services>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = services.map(Arc::new);
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.services.write().unwrap_or_else(PoisonError::into_inner) = services.map(Arc::new);
     }
 }
 
@@ -115,6 +138,11 @@ impl Session {
     /// From now on it serves this build.
     pub fn serve(&self, services: Services) {
         self.serving.set(Some(services));
+    }
+
+    /// What steps of the build that it serves mounted and did not get, and ran without.
+    pub fn lacking(&self) -> Vec<String> {
+        self.serving.lacking()
     }
 
     /// From now on it serves nothing.
@@ -161,7 +189,8 @@ async fn serve(tunnel: Tunnel, serving: Serving) {
     let routes = Routes::new(HealthServer::new(Healthy))
         .add_service(files)
         .add_service(AuthServer::new(Keyring { serving: serving.clone() }))
-        .add_service(SecretsServer::new(Safe { serving }));
+        .add_service(SecretsServer::new(Safe { serving: serving.clone() }))
+        .add_service(SshServer::new(Agents::new(serving)));
     let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
