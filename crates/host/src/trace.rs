@@ -1,6 +1,8 @@
 //! Traces as an OTLP collector takes them (HTTP with JSON). They are told afterwards and from rows, so that one trace
 //! leads through all roles, and a role that died in the middle leaves no hole.
 
+pub mod parent;
+
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 

@@ -38,6 +38,8 @@ pub struct NewDelivery<'a> {
     pub commit: Option<&'a str>,
     pub body_sha256: Option<&'a [u8]>,
     pub body_bytes: i64,
+    /// The span that it was sent from, as the header `traceparent` of version 00 is written.
+    pub trace_parent: Option<&'a str>,
 }
 
 /// Records a delivery and answers the verdict that was stored: `Duplicate` when a verified one with the same
@@ -52,8 +54,8 @@ pub async fn record(conn: &mut PgConnection, delivery: &NewDelivery<'_>) -> Resu
 
 async fn insert(conn: &mut PgConnection, delivery: &NewDelivery<'_>, verdict: Verdict) -> Result<bool> {
     let inserted = sqlx::query(
-        "insert into delivery (id, hook_id, app_id, delivery_key, event, verdict, why, ref, commit, body_sha256, body_bytes)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        "insert into delivery (id, hook_id, app_id, delivery_key, event, verdict, why, ref, commit, body_sha256, body_bytes, trace_parent)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          on conflict (hook_id, delivery_key) where verdict in ('accepted', 'ignored') do nothing",
     )
     .bind(Uuid::now_v7())
@@ -67,6 +69,7 @@ async fn insert(conn: &mut PgConnection, delivery: &NewDelivery<'_>, verdict: Ve
     .bind(delivery.commit)
     .bind(delivery.body_sha256)
     .bind(delivery.body_bytes)
+    .bind(delivery.trace_parent)
     .execute(conn)
     .await?;
     Ok(inserted.rows_affected() == 1)

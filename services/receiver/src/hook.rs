@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use domain::job::JobKind;
 use domain::verdict::Verdict;
 use host::Problem;
+use host::trace::parent::{self, Parent};
 use sqlx::PgPool;
 use store::app::{App, Hook};
 use store::delivery::NewDelivery;
@@ -56,7 +57,9 @@ async fn deliver(
     let received = body::read(body, keep_max, &hooks.memory).await?;
     let judged = judge(known.as_ref(), &headers, &received);
     let app_id = known.map(|(_, app)| app.id);
-    let verdict = record(&hooks.db, hook_id, app_id, &judged, &received).await?;
+    // Of no stranger. The signature leaves headers out, so this one is told on, and nothing depends on it.
+    let trace_parent = parent::of(&headers).filter(|_| judged.verdict == Verdict::Accepted);
+    let verdict = record(&hooks.db, hook_id, app_id, &judged, &received, trace_parent).await?;
     match verdict {
         Verdict::Accepted => store::worker::wake(&hooks.db, &[JobKind::Resolve]).await,
         Verdict::Ignored => {}
@@ -80,7 +83,9 @@ async fn record(
     app_id: Option<Uuid>,
     judged: &Judged,
     received: &Received,
+    trace_parent: Option<Parent>,
 ) -> anyhow::Result<Verdict> {
+    let trace_parent = trace_parent.map(|it| it.to_string());
     let delivery = NewDelivery {
         hook_id,
         app_id,
@@ -92,6 +97,7 @@ async fn record(
         commit: judged.commit.as_deref(),
         body_sha256: Some(&received.sha256),
         body_bytes: i64::try_from(received.size)?,
+        trace_parent: trace_parent.as_deref(),
     };
     let mut tx = db.begin().await?;
     let verdict = store::delivery::record(&mut tx, &delivery).await?;

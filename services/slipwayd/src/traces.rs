@@ -1,9 +1,11 @@
-//! Tells a collector each push from its arrival to its end. The build's id is the trace's, so whoever sees a build finds
-//! its trace; and a trace that was sent twice, after a crash between sending and noting it, is the same one.
+//! Tells a collector each push from its arrival to its end. Unless it goes on from somebody else's trace, the build's id is
+//! the trace's, so whoever sees a build finds its trace. The ids of spans follow from the build's, so that several pushes
+//! may be in one trace; and a trace that was sent twice, after a crash between sending and noting it, is the same one.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use host::trace::parent::{self, Parent};
 use host::trace::{self, Span, TraceId};
 use reqwest::Client;
 use sqlx::PgPool;
@@ -40,7 +42,9 @@ pub(crate) async fn run(endpoint: Url, db: PgPool, shutdown: CancellationToken) 
 async fn send_due(http: &Client, endpoint: &str, db: &PgPool) -> Result<()> {
     for build in traced::due(db, AT_ONCE).await? {
         let steps = store::log::steps(db, build.id).await?;
-        trace::send(http, endpoint, TraceId(build.id.as_u128()), &spans(&build, &steps)).await?;
+        let parent = build.trace_parent.as_deref().and_then(parent::parse);
+        let trace = parent.map_or(TraceId(build.id.as_u128()), |it| it.trace);
+        trace::send(http, endpoint, trace, &spans(&build, &steps, parent)).await?;
         traced::sent(db, build.id).await?;
     }
     Ok(())
@@ -55,7 +59,7 @@ const ROLL_OUT: u64 = 5;
 const STEPS: u64 = 1000;
 
 /// Pure.
-fn spans(build: &Traced, steps: &[Step]) -> Vec<Span> {
+fn spans(build: &Traced, steps: &[Step], parent: Option<Parent>) -> Vec<Span> {
     let end = build.roll_out_finished_at.unwrap_or(build.finished_at);
     let outcome = build.release_state.as_ref().unwrap_or(&build.state);
     let mut root = span(ROOT, None, format!("push {}", build.app), build.created_at, end);
@@ -81,6 +85,12 @@ fn spans(build: &Traced, steps: &[Step]) -> Vec<Span> {
         let mut rolling = child(ROLL_OUT, "roll-out", started, finished);
         rolling.error = build.why.clone().filter(|_| outcome == "failed");
         spans.push(rolling);
+    }
+    // The half of the build's id that is random, and never as small or as large as to lead to 0.
+    let (_, base) = build.id.as_u64_pair();
+    for span in &mut spans {
+        span.id = base.wrapping_add(span.id);
+        span.parent = span.parent.map(|id| base.wrapping_add(id)).or(parent.map(|it| it.span));
     }
     spans
 }

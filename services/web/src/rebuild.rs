@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use domain::job::JobKind;
 use host::Problem;
+use host::trace::parent::Parent;
 use store::app::App;
 use store::build::Build;
 use store::build::rebuild::{self, Rebuilt};
@@ -18,17 +19,22 @@ pub(crate) struct Wish {
     no_cache: bool,
 }
 
-/// The new build, queued. What cannot be built again is a conflict that says what to do instead.
+/// The new build, queued; its trace goes on from the request's. What cannot be built again is a conflict that says what to
+/// do instead.
 pub(crate) async fn rebuild(
     web: &Web,
     Caller(token): &Caller,
     app: &App,
     number: &str,
     wish: Wish,
+    trace_parent: Option<Parent>,
 ) -> Result<Build, Problem> {
     let build = load::build(web, app, number).await?;
     let mut tx = web.db.begin().await?;
     let rebuilt = rebuild::ask(&mut tx, &build, &token.name, wish.no_cache).await?;
+    if let (Rebuilt::Queued(new), Some(parent)) = (&rebuilt, trace_parent) {
+        store::traced::go_on(&mut tx, new.id, &parent.to_string()).await?;
+    }
     tx.commit().await?;
     let (number, branch) = (build.number, &build.branch);
     let refused = match rebuilt {

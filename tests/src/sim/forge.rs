@@ -46,6 +46,7 @@ pub async fn deliver(world: &mut World<'_>, branch: usize) -> Result<()> {
             commit: None,
             body_sha256: None,
             body_bytes: 1,
+            trace_parent: None,
         };
         let mut tx = db.begin().await?;
         if store::delivery::record(&mut tx, &delivery).await? == Verdict::Accepted {

@@ -66,3 +66,58 @@ async fn a_push_is_told_once_it_is_over_and_once(db: PgPool) {
     let build = spans.iter().find(|span| span["name"] == "build").unwrap();
     assert_eq!(spans[3]["parentSpanId"], build["spanId"]);
 }
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_push_goes_on_from_the_trace_of_who_pushed(db: PgPool) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let server = MockServer::start().await;
+    let taken = ResponseTemplate::new(200);
+    Mock::given(method("POST")).and(path("/v1/traces")).respond_with(taken).mount(&server).await;
+    live_build(&db).await;
+    sqlx::query("update release set state = 'live', finished_at = now()").execute(&db).await.unwrap();
+    let build: uuid::Uuid = sqlx::query_scalar("select id from build").fetch_one(&db).await.unwrap();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-";
+    let go_on = async |flags: &str| {
+        let mut conn = db.acquire().await.unwrap();
+        traced::go_on(&mut conn, build, &format!("{parent}{flags}")).await.unwrap();
+        drop(conn);
+        send_due(&Client::new(), &server.uri(), &db).await.unwrap();
+    };
+    go_on("00").await;
+    assert!(collected(&server).await.is_empty(), "whoever began the trace does not keep it");
+
+    go_on("01").await;
+    let traces = collected(&server).await;
+    assert_eq!(traces.len(), 1);
+    let spans = traces[0]["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
+    assert!(spans.iter().all(|span| span["traceId"] == "0af7651916cd43dd8448eb211c80319c"), "{spans:#?}");
+    assert_eq!(spans[0]["parentSpanId"], "b7ad6b7169203331");
+    assert_eq!(spans[1]["parentSpanId"], spans[0]["spanId"]);
+}
+
+#[test]
+fn spans_of_two_builds_in_one_trace_differ() {
+    let [one, other] = [1_u128, 2].map(|half| {
+        let now: Time = serde_json::from_str("\"2026-01-01T00:00:00Z\"").unwrap();
+        Traced {
+            id: uuid::Uuid::from_u128(half << 40),
+            trace_parent: None,
+            app: "demo".to_owned(),
+            number: 1,
+            branch: "main".to_owned(),
+            commit: "c0ffee".to_owned(),
+            environment: "main".to_owned(),
+            state: "failed".to_owned(),
+            release_state: None,
+            why: None,
+            created_at: now,
+            started_at: Some(now),
+            finished_at: now,
+            roll_out_started_at: None,
+            roll_out_finished_at: None,
+        }
+    });
+    let ids = |build: &Traced| spans(build, &[], None).iter().map(|span| span.id).collect::<Vec<_>>();
+    assert_eq!(ids(&one).len(), 3);
+    assert!(ids(&one).iter().all(|id| !ids(&other).contains(id)), "{:?} {:?}", ids(&one), ids(&other));
+}

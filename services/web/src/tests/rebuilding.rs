@@ -64,3 +64,27 @@ async fn an_older_commit_is_not_brought_back(db: PgPool) {
     assert!(body.contains("#1 is not what main is now: build #2 again"), "{body}");
     assert_eq!(send(&web, rebuild(7, "")).await.0, StatusCode::NOT_FOUND);
 }
+
+/// What the pushes go on from, the newest last.
+async fn trace_parents(db: &PgPool) -> Vec<Option<String>> {
+    sqlx::query_scalar("select trace_parent from push order by generation").fetch_all(db).await.unwrap()
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn the_new_build_goes_on_from_the_trace_of_who_asked(db: PgPool) {
+    let web = web(&db).await;
+    let app = demo(&db).await;
+    pushed(&db, &app, 'a').await;
+    cancelled(&web, 1).await;
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = |mut request: Request<Body>, parent: &str| {
+        request.headers_mut().insert("traceparent", parent.parse().unwrap());
+        request
+    };
+    let stranger = request("POST", "/api/v1/apps/demo/builds/1/rebuild").body(Body::empty()).unwrap();
+    assert_eq!(send(&web, traced(stranger, parent)).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(send(&web, traced(rebuild(1, ""), parent)).await.0, StatusCode::CREATED);
+    cancelled(&web, 2).await;
+    assert_eq!(send(&web, traced(rebuild(2, ""), "no parent")).await.0, StatusCode::CREATED);
+    assert_eq!(trace_parents(&db).await, [None, Some(parent.to_owned()), None]);
+}
