@@ -1,6 +1,7 @@
 //! The repositories that are pushed to here: one bare repository per application id, written by one process.
 //!
-//! Packs are judged and stored by `git receive-pack`; refs are read and written with libgit2. Whoever is not told
+//! Packs are judged and stored by `git receive-pack`, or here when there is nothing to judge ([`Repository::stage`]); refs
+//! are read and written with libgit2. Whoever is not told
 //! otherwise by a function's description may call it on any thread; those that "block" read or write much, or wait.
 
 use std::fs::{self, File};
@@ -18,13 +19,15 @@ use crate::{GitError, pack};
 
 mod child;
 mod clean;
+mod direct;
 mod files;
 mod layout;
 mod lock;
 mod maintain;
 mod refs;
 
-pub use child::{Asker, Parked};
+pub use child::Asker;
+pub use direct::{PACK_MAX, Staged};
 pub use refs::{Pin, pin_name};
 
 /// How long a new process waits for the one before it to end.

@@ -49,7 +49,7 @@ pub(crate) fn is_dot_git(name: &str) -> bool {
 }
 
 /// The characters that HFS+ leaves out when it compares names.
-const fn is_ignored(c: char) -> bool {
+pub(crate) const fn is_ignored(c: char) -> bool {
     matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
 }
 

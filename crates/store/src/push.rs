@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::branch::{self, Branch};
 use crate::build::{self, Build, NewBuild};
 use crate::queue::{self, NewJob, Priority, enqueue_after};
-use crate::{Word, moved};
+use crate::{Word, moved, traced};
 
 const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 
@@ -37,7 +37,11 @@ pub async fn record(conn: &mut PgConnection, from: &Branch, commit: &str) -> Res
         no_cache: false,
         ttl_seconds: None,
     };
-    write(conn, from, &new, Priority::Push).await
+    let build = write(conn, from, &new, Priority::Push).await?;
+    if let Some(build) = &build {
+        traced::go_on_from_delivery(conn, build.id).await?;
+    }
+    Ok(build)
 }
 
 /// [`record`], of a push that is not there yet. Whoever pushed nothing has one, too: each build has.

@@ -3,11 +3,12 @@
 mod flood;
 mod hooks;
 mod limits;
-mod parking;
 mod polls;
 mod reports;
 mod resolves;
 mod statuses;
+mod taking;
+mod traces;
 mod vectors;
 
 use axum::body::Body;

@@ -4,7 +4,8 @@
 //! Both are filled one job a statement and hold as many. Then eight clients claim a round's jobs, and when all are claimed
 //! they end them, each in a transaction of its own. Rounds of both are interleaved. Ours are claimed as builders with eight
 //! free slots claim them: eight in one call. `claim_ratio` sets that beside a plain table as it is commonly worked: one job
-//! a transaction, found `for update skip locked`, updated, committed. Of that, most is round trips and flushes, which a
+//! a transaction, found `for update skip locked`, updated, committed. `one_builder` is the same with one client, as most
+//! clusters have one builder, which waits for no other one's claims. Of the plain way, most is round trips and flushes, which a
 //! plain table can save as well: `plain_statement_claim_per_s` is one job a statement, `plain_batch_claim_per_s` eight a
 //! statement. Claims of the plain table are flushed to disk; ours are not, because a claim that is forgotten was never
 //! made. Whatever ends a job is, on both sides.
@@ -99,7 +100,11 @@ async fn main() -> Result<()> {
     };
     database::drop(database).await?;
     let result = measured?;
-    for (name, of) in [("empty", &result["empty"]), ("at depth", &result["depth"])] {
+    for (name, of) in [
+        ("empty", &result["empty"]),
+        ("at depth", &result["depth"]),
+        ("at depth, one builder", &result["one_builder"]),
+    ] {
         println!(
             "{name}: {SLOTS} in one call of ours / one in a transaction of a plain table: {} (asked: at least {ASKED} at depth)",
             of["claim_ratio"]
@@ -128,17 +133,18 @@ async fn measure(arguments: &Arguments, database: &Database) -> Result<Value> {
     )
     .execute(db)
     .await?;
-    let empty = rounds(db, &ours, arguments.rounds, 0).await?;
+    let empty = rounds(db, &ours, arguments.rounds, 0, CLIENTS).await?;
     println!("filling both with {} jobs", arguments.depth);
     for queue in [&ours, &Queue::Plain(Way::Transaction)] {
         each(db, queue, arguments.depth, A_BATCH, 0).await?;
     }
     // As autovacuum would soon.
     sqlx::query("vacuum analyze").execute(db).await?;
-    let depth = rounds(db, &ours, arguments.rounds, arguments.depth).await?;
+    let depth = rounds(db, &ours, arguments.rounds, arguments.depth, CLIENTS).await?;
+    let one_builder = rounds(db, &ours, arguments.rounds, arguments.depth, 1).await?;
     Ok(
         json!({ "clients": CLIENTS, "applications": APPS, "rounds": arguments.rounds, "queued": arguments.depth,
-        "empty": empty, "depth": depth }),
+        "empty": empty, "depth": depth, "one_builder": one_builder }),
     )
 }
 
@@ -162,7 +168,7 @@ async fn applications(db: &PgPool) -> Result<Vec<Uuid>> {
     Ok(apps)
 }
 
-async fn rounds(db: &PgPool, ours: &Queue, count: usize, depth: usize) -> Result<Value> {
+async fn rounds(db: &PgPool, ours: &Queue, count: usize, depth: usize, clients: usize) -> Result<Value> {
     let plain = [Way::Transaction, Way::Statement, Way::Batch].map(Queue::Plain);
     let queues = [ours, &plain[0], &plain[1], &plain[2]];
     let mut rates: [Rates; 4] = Default::default();
@@ -172,14 +178,14 @@ async fn rounds(db: &PgPool, ours: &Queue, count: usize, depth: usize) -> Result
         for of in 0..queues.len() {
             let of = (of + round) % queues.len();
             let enqueued = each(db, queues[of], A_ROUND, 1, depth + round * A_ROUND).await?;
-            let (claimed, ended) = work(db, queues[of]).await?;
+            let (claimed, ended) = work(db, queues[of], clients).await?;
             if round > 0 {
                 rates[of].enqueued.push(enqueued);
                 rates[of].claimed.push(claimed);
                 rates[of].ended.push(ended);
             }
             println!(
-                "{depth:6} queued, round {round}: {:22} {enqueued:6.0} enqueued/s, {claimed:6.0} claimed/s, {ended:6.0} ended/s",
+                "{depth:6} queued, {clients} clients, round {round}: {:22} {enqueued:6.0} enqueued/s, {claimed:6.0} claimed/s, {ended:6.0} ended/s",
                 name(queues[of])
             );
         }
@@ -262,11 +268,11 @@ async fn enqueue(conn: &mut sqlx::PgConnection, queue: &Queue, n: usize) -> Resu
 }
 
 /// Claims a round's jobs and then ends them; answers how many a second of each.
-async fn work(db: &PgPool, queue: &Queue) -> Result<(f64, f64)> {
+async fn work(db: &PgPool, queue: &Queue, count: usize) -> Result<(f64, f64)> {
     let begun = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
     let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
+    for _ in 0..count {
         let (db, queue, begun) = (db.clone(), queue.clone(), begun.clone());
         clients.spawn(async move {
             let mut claimed = Vec::new();

@@ -82,6 +82,9 @@ pub async fn run(
         }
         let text = noise(n, plan.lines);
         std::fs::write(pusher.tree.path.join("file"), text).context("writing a file to push")?;
+        if plan.is_for_git {
+            link(&pusher.tree, n).context("changing a link to push")?;
+        }
         let commit = tree::commit(&pusher.tree, &format!("Commit {n} of {}", pusher.branch), n).await?;
         scripts.set(&commit, plan.script);
         let asked = ask(&pusher, &commit, plan.waits, &counts, &stop).await?;
@@ -140,6 +143,14 @@ fn now() -> f64 {
 }
 
 /// Text that does not compress, the same for the same commit.
+fn link(tree: &Tree, n: u64) -> std::io::Result<()> {
+    let path = tree.path.join("link");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::os::unix::fs::symlink(format!("target{n}"), path),
+    }
+}
+
 fn noise(n: u64, lines: usize) -> String {
     let mut rng = StdRng::seed_from_u64(n);
     (0..lines).map(|_| format!("{:016x}{:016x}\n", rng.next_u64(), rng.next_u64())).collect()

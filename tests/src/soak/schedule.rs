@@ -50,6 +50,8 @@ pub struct Step {
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub lines: usize,
+    /// It changes a link, which the receiver leaves to a git process to judge.
+    pub is_for_git: bool,
     /// It waits for the verdict; else only until the build is queued.
     pub waits: bool,
     pub script: Script,
@@ -105,6 +107,7 @@ fn plan(rng: &mut StdRng) -> Plan {
     };
     Plan {
         lines: rng.random_range(1..=LINES_MAX),
+        is_for_git: rng.random_ratio(1, 2),
         waits: rng.random_ratio(1, 2),
         script,
         repeats: rng.random_ratio(1, 2),

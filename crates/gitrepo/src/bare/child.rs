@@ -1,7 +1,6 @@
 //! The git processes that speak with clients. Nothing that they do depends on the machine's or a user's configuration,
 //! and none of it can be set by what was pushed: there are no hooks and no replaced objects.
 
-use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -51,44 +50,17 @@ pub enum Asker {
     Builder,
 }
 
-/// A `git receive-pack` that waits to be told of a push. It has read the repository's configuration and no more, and
-/// holds no lock: whatever happens to the repository meanwhile, it sees the result.
-#[derive(Debug)]
-pub struct Parked {
-    child: Child,
-    /// The very file that the child has opened: a lock that is taken here is the child's, and stays while it lives.
-    lock: File,
-}
-
-impl Parked {
-    /// Whether it still waits.
-    pub fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
-    /// The child, with piped input and output. From now on it holds the repository's lock as long as it lives, so that
-    /// [`Repository::clean`] never runs beside it. Blocks for a moment when the repository is just being cleaned.
-    pub fn lock(self) -> Result<Child, GitError> {
-        if !lock::take(&self.lock, lock::Kind::Shared, PATIENCE)? {
+impl Repository {
+    /// `git receive-pack` with piped input and output, outside our process group and never killed by a drop: what it has
+    /// begun it ends, and without the end of its input it begins nothing. It holds the repository's lock as long as it
+    /// lives, so that [`Repository::clean`] never runs beside it. Blocks for a moment when that is running.
+    pub fn receive_pack(&self, pack_max_bytes: u64) -> Result<Child, GitError> {
+        let lock = lock::open(&self.lock_file())?;
+        if !lock::take(&lock, lock::Kind::Shared, PATIENCE)? {
             return Err(GitError::Other(anyhow!("the repository is being cleaned: push again")));
         }
-        Ok(self.child)
-    }
-
-    /// It has written nothing: nothing is left of it.
-    pub async fn kill(mut self) {
-        self.child.kill().await.ok();
-    }
-}
-
-impl Repository {
-    /// `git receive-pack`, outside our process group and never killed by a drop: what it has begun it ends. One that is
-    /// dropped before it was told of a push has begun nothing, and ends by itself.
-    pub fn receive_pack(&self, pack_max_bytes: u64) -> Result<Parked, GitError> {
-        let mut command = self.receive_pack_command(pack_max_bytes);
-        let lock = lock::open(&self.lock_file())?;
-        let child = command::spawn(command.stderr(lock.try_clone()?))?;
-        Ok(Parked { child, lock })
+        // A lock belongs to an opened file: this one is the child's as well.
+        command::spawn(self.receive_pack_command(pack_max_bytes).stderr(lock))
     }
 
     pub(super) fn receive_pack_command(&self, pack_max_bytes: u64) -> Command {

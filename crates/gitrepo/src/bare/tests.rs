@@ -12,10 +12,10 @@ use tokio::process::Child;
 use super::*;
 
 mod cleaning;
+mod direct;
 mod hostile;
 mod objects;
 mod packing;
-mod parking;
 mod pushing;
 mod refs;
 mod repositories;
@@ -94,9 +94,15 @@ impl Server {
 
     /// Pushes a commit to a new pin of `branch`.
     async fn push(&self, branch: &str, new: &Commit, known: &[&Commit]) -> (Uuid, Answer) {
-        let push = Uuid::now_v7();
-        let request = request(&[], new, &pin_name(push, branch), &self.pack(new, known));
-        (push, self.receive(PACK_MAX, &request).await)
+        let (push, pack) = (Uuid::now_v7(), self.pack(new, known));
+        let is_plain = self.repository.stage(&pack, new).unwrap().is_some();
+        let name = pin_name(push, branch);
+        let answer = self.receive(PACK_MAX, &request(&[], new, &name, &pack)).await;
+        assert!(
+            !is_plain || answer.report.contains(&format!("ok {name}\n")),
+            "plain, but not to git: {answer:?}"
+        );
+        (push, answer)
     }
 
     async fn push_well(&self, branch: &str, new: &Commit, known: &[&Commit]) -> Pin {
@@ -106,7 +112,7 @@ impl Server {
     }
 
     async fn receive(&self, pack_max_bytes: u64, request: &[u8]) -> Answer {
-        talk(self.repository.receive_pack(pack_max_bytes).unwrap().lock().unwrap(), request).await
+        talk(self.repository.receive_pack(pack_max_bytes).unwrap(), request).await
     }
 
     /// Nothing is broken, and nothing is missing.

@@ -12,8 +12,8 @@ use gitrepo::bare;
 use gitwire::{advertisement, pkt_line};
 use tokio::io::AsyncReadExt as _;
 
+use super::Git;
 use super::auth::{self, Asker, Refusal, Target};
-use super::{Git, park};
 
 const AGENT: &str = concat!("slipway/", env!("CARGO_PKG_VERSION"));
 /// Of an advertisement: some hundred thousand refs.
@@ -38,7 +38,7 @@ pub(super) async fn advertise(
     answer.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn for_push(git: &Arc<Git>, repository: &str, request: &Parts) -> Result<Response, Refusal> {
+async fn for_push(git: &Git, repository: &str, request: &Parts) -> Result<Response, Refusal> {
     let (_, target) =
         auth::admit(git, &request.headers, &request.extensions, repository, Scope::Push).await?;
     let refs = match target {
@@ -47,7 +47,6 @@ async fn for_push(git: &Arc<Git>, repository: &str, request: &Parts) -> Result<R
             let repository = git.repositories.repository(app.id);
             let tags = tokio::task::spawn_blocking(move || repository.tags());
             let (heads, tags) = tokio::join!(store::branch::heads(&git.db, app.id), tags);
-            park::park(git, app.id);
             refs(heads?, tags??)?
         }
     };

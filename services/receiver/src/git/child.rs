@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use gitwire::report::{self, Report};
+use gitwire::report::{self, Report, Verdict};
 use gitwire::request::Update;
 use gitwire::sideband::Demux;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Child;
 use tokio_util::task::TaskTracker;
 
 /// It knows no terminal and shows no progress of its own: the build is what is shown.
-pub(super) const CAPABILITIES: &str = "report-status side-band-64k quiet object-format=sha1";
+const CAPABILITIES: &str = "report-status side-band-64k quiet object-format=sha1";
 /// What is kept of what it says.
 const SAID_MAX: usize = 16 << 10;
 /// A child that says nothing for so long after the pack has ended hangs.
@@ -59,19 +59,23 @@ async fn read_bands(mut stdout: impl AsyncRead + Unpin) -> Result<Answer> {
     Ok(Answer { report: report::decode(&report), said: String::from_utf8_lossy(&said).into_owned() })
 }
 
-/// Writes the updates, and the beginning of the pack.
-pub(super) async fn command(
-    stdin: &mut ChildStdin,
-    shallow: &[domain::commit::Commit],
-    updates: &[Update],
-    header: &[u8],
-) -> std::io::Result<()> {
-    let mut commands = gitwire::request::encode_commands(shallow, updates, CAPABILITIES);
-    commands.extend_from_slice(header);
-    stdin.write_all(&commands).await
+/// What it is told before the pack.
+pub(super) fn commands(shallow: &[domain::commit::Commit], updates: &[Update]) -> Vec<u8> {
+    gitwire::request::encode_commands(shallow, updates, CAPABILITIES)
 }
 
 impl Answer {
+    /// As git would answer to one update, which went well or of which nobody knows how it went.
+    pub(super) fn of_one(name: &str, taken: Result<(), String>) -> Answer {
+        match taken {
+            Ok(()) => {
+                let verdicts = vec![Verdict { name: name.to_owned(), result: Ok(()) }];
+                Answer { report: Some(Report { unpack: Ok(()), verdicts }), said: String::new() }
+            }
+            Err(why) => Answer { report: None, said: format!("error: {why}\n") },
+        }
+    }
+
     /// The child died: what it left behind is in the next one's way.
     pub(super) const fn is_broken(&self) -> bool {
         self.report.is_none()
@@ -109,7 +113,6 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use gitwire::report::Verdict;
     use gitwire::{pkt_line, sideband};
 
     use super::*;

@@ -1,8 +1,8 @@
-//! Slipway's own git remote: smart HTTP at `/<application>.git`. Git itself does the dangerous work in a child process;
-//! policy, the point from which a push is never lost, and the stream of its build are here.
+//! Slipway's own git remote: smart HTTP at `/<application>.git`. What is not plainly good git itself judges, in a child
+//! process; policy, the point from which a push is never lost, and the stream of its build are here.
 //!
-//! A push is written down in PostgreSQL (the intent), git takes it into a hidden ref (the pin), and one transaction makes
-//! a build of it. What clients see as `refs/heads/*` is made from `branch.head`. [`reconcile`] repairs what a crash left.
+//! A push is written down in PostgreSQL (the intent), taken into a hidden ref (the pin), and one transaction makes a
+//! build of it. What clients see as `refs/heads/*` is made from `branch.head`. [`reconcile`] repairs what a crash left.
 
 mod accept;
 mod advertise;
@@ -12,12 +12,12 @@ mod decide;
 pub(crate) mod follow;
 pub(crate) mod narrate;
 mod pack;
-mod park;
 pub(crate) mod policy;
 mod receive;
 pub(crate) mod reconcile;
 mod settle;
 mod stream;
+mod take;
 mod upload;
 mod wire;
 
@@ -55,7 +55,6 @@ pub(crate) struct Git {
     pub(crate) tasks: TaskTracker,
     failures: Failures,
     receiving: Semaphore,
-    parked: park::Lot,
     /// Who writes refs of a repository holds its lock. Not needed for a push's own pin, whose name is its own.
     locks: [Mutex<()>; LOCKS],
 }
@@ -78,14 +77,8 @@ impl Git {
             tasks: TaskTracker::new(),
             failures: Failures::default(),
             receiving: Semaphore::new(RECEIVING_MAX),
-            parked: park::Lot::default(),
             locks: std::array::from_fn(|_| Mutex::new(())),
         })
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_parked(&self, app: Uuid) -> bool {
-        self.parked.has(app)
     }
 
     async fn lock(&self, app: Uuid) -> MutexGuard<'_, ()> {

@@ -1,9 +1,9 @@
-//! `POST /<application>.git/git-receive-pack`: reads what is pushed, decides by policy, writes the intent down and gives
-//! the pack to git. From then on a task of its own goes on, whether or not the client stays ([`super::settle`]).
+//! `POST /<application>.git/git-receive-pack`: reads what is pushed, decides by policy, and has it taken
+//! ([`super::take`]).
 
 use std::sync::Arc;
 
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,17 +13,15 @@ use futures::StreamExt as _;
 use gitrepo::bare::pin_name;
 use gitwire::report::Verdict;
 use gitwire::request::{self, BadRequest, Update};
+use host::trace::parent::{self, Parent};
 use store::app::{App, NewApp};
-use store::push::Intent;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::ChildStdin;
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
 use super::auth::{self, Asker, Refusal, Target};
 use super::policy::{self, Action};
 use super::settle::{self, Push, Pushed};
-use super::{Git, child, wire};
+use super::{Git, take, wire};
 
 const REQUEST: &str = "application/x-git-receive-pack-request";
 const RESULT: &str = "application/x-git-receive-pack-result";
@@ -45,7 +43,8 @@ pub(super) async fn receive(
             Asker::Client(token) => token.name,
             Asker::Builder(_) => return Err(Refusal::new(StatusCode::FORBIDDEN, "a builder does not push")),
         };
-        push(&git, target, pusher, request.into_body().into_data_stream()).await
+        let from = (pusher, parent::of(request.headers()));
+        push(&git, target, from, request.into_body().into_data_stream()).await
     };
     answer.await.unwrap_or_else(IntoResponse::into_response)
 }
@@ -67,7 +66,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
 async fn push(
     git: &Arc<Git>,
     target: Target,
-    pusher: String,
+    (pusher, trace_parent): (String, Option<Parent>),
     mut body: BodyDataStream,
 ) -> Result<Response, Refusal> {
     let (request, mut rest) = read_request(git, &mut body).await?;
@@ -103,17 +102,15 @@ async fn push(
     let app = ensure_app(git, target, &actions).await?;
     let repository = git.repositories.repository(app.id);
     repository.ensure()?;
-    let push = Push { git: git.clone(), app, repository, pushed: Pushed::new(actions), pusher, options };
+    let pushed = Pushed::new(actions);
+    let push = Push { git: git.clone(), app, repository, pushed, pusher, options, trace_parent };
     let updates = push.pushed.updates();
     if updates.is_empty() {
         git.tasks.spawn(settle::settle(push, None, wire));
         drain(git, &mut body).await;
     } else {
         let permit = git.receiving.acquire().await?;
-        // A pack of any objects at all is more than its header.
-        let (header, rest) = rest.split_at(if objects(&rest) > 0 { PACK_HEADER } else { 0 });
-        let stdin = begin(push, &request, &updates, header, wire).await?;
-        pump(git, stdin, rest.to_vec(), body).await;
+        take::take(push, &request.shallow, &updates, (rest, body), wire).await?;
         drop(permit);
     }
     Ok(result(Body::from_stream(ReceiverStream::new(stream).map(Ok::<_, std::io::Error>))))
@@ -218,69 +215,6 @@ async fn ensure_app(git: &Git, target: Target, actions: &[Action]) -> Result<App
     created.filter(|app| app.forge.is_none()).ok_or_else(|| {
         Refusal::new(StatusCode::CONFLICT, "the application was created by somebody else meanwhile")
     })
-}
-
-/// Writes the intent down and gives git the push's beginning, `header`: git gets ready meanwhile, and can end nothing
-/// before it has the rest. The task that owns the child is started before the rest is sent: a client that goes away takes
-/// only this request with it.
-async fn begin(
-    push: Push,
-    request: &request::Request,
-    updates: &[Update],
-    header: &[u8],
-    wire: wire::Wire,
-) -> Result<ChildStdin, Refusal> {
-    let git = push.git.clone();
-    let parked = match git.parked.take(push.app.id) {
-        Some(parked) => parked,
-        None => push.repository.receive_pack(git.pack_max_bytes)?,
-    };
-    let mut child = parked.lock()?;
-    let mut stdin = child.stdin.take().ok_or_else(|| anyhow::anyhow!("git has no input"))?;
-    let intend = async {
-        let Some((id, branch, old, new)) = push.pushed.build() else { return anyhow::Ok(()) };
-        let intent = Intent {
-            id,
-            app_id: push.app.id,
-            branch,
-            old: old.map(|it| it.as_str()),
-            new: new.as_str(),
-            pusher: &push.pusher,
-            options: &push.options,
-        };
-        store::push::begin(&mut *git.db.acquire().await?, &intent).await
-    };
-    // A child that has died says why in its answer.
-    let tell = async { child::command(&mut stdin, &request.shallow, updates, header).await.ok() };
-    let (intended, _) = tokio::join!(intend, tell);
-    if let Err(error) = intended {
-        // Without the rest of its input it ends by itself, and takes its quarantine along.
-        drop(stdin);
-        git.tasks.spawn(async move { child.wait().await });
-        return Err(error.into());
-    }
-    git.tasks.spawn(settle::settle(push, Some(child), wire));
-    Ok(stdin)
-}
-
-/// Sends the pack on. When git has stopped reading, the rest is read all the same: a client that cannot send its push to
-/// the end never hears what was wrong with it. A pack that is cut off ends git's input early, and git refuses it.
-async fn pump(git: &Git, stdin: ChildStdin, rest: Vec<u8>, mut body: BodyDataStream) {
-    let mut stdin = Some(stdin);
-    let mut next = Some(Ok(Bytes::from(rest)));
-    let mut size: u64 = 0;
-    while let Some(Ok(chunk)) = next {
-        size += chunk.len() as u64;
-        if let Some(input) = &mut stdin
-            && input.write_all(&chunk).await.is_err()
-        {
-            stdin = None;
-        }
-        if size > git.pack_max_bytes.saturating_mul(4) {
-            return;
-        }
-        next = body.next().await;
-    }
 }
 
 /// Reads a refused push to its end, within reason.

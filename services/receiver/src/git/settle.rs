@@ -1,5 +1,5 @@
-//! What goes on after a push was given to git, in a task of its own: waits for git, has the push accepted, shows its build
-//! and reports. A client that goes away ends nothing but the view.
+//! What goes on after a push was read, or is given to git, in a task of its own: has it taken, has it accepted, shows its
+//! build and reports. A client that goes away ends nothing but the view.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use domain::commit::Commit;
 use domain::job::JobKind;
 use domain::push_options::PushOptions;
 use domain::state::PushState;
-use gitrepo::bare::{Repository, pin_name};
+use gitrepo::bare::{Repository, Staged, pin_name};
 use gitwire::report::Verdict;
 use gitwire::request::Update;
+use host::trace::parent::Parent;
 use store::app::App;
 use tokio::process::Child;
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use super::accept::{self, Settled};
 use super::child::{self, Answer};
 use super::policy::Action;
+use super::take::Taker;
 use super::wire::Wire;
 use super::{Git, receive, stream};
 
@@ -35,6 +37,7 @@ pub(super) struct Push {
     pub(super) pushed: Pushed,
     pub(super) pusher: String,
     pub(super) options: PushOptions,
+    pub(super) trace_parent: Option<Parent>,
 }
 
 /// What a push asks for; the branch that is built has the push's id.
@@ -64,11 +67,16 @@ impl Pushed {
     }
 }
 
-pub(super) async fn settle(push: Push, child: Option<Child>, mut wire: Wire) {
-    let answer = match child {
-        Some(child) => wait(&push, child).await,
+pub(super) async fn settle(push: Push, taker: Option<Taker>, mut wire: Wire) {
+    let is_taken = taker.is_some();
+    let answer = match taker {
+        Some(Taker::Here(staged)) => pin(&push, staged).await,
+        Some(Taker::Git(child)) => wait(&push, child).await,
         None => Answer::default(),
     };
+    if is_taken && answer.is_broken() {
+        clean(&push);
+    }
     let mut verdicts = Vec::new();
     let mut shown = None;
     for (id, action) in &push.pushed.0 {
@@ -122,21 +130,26 @@ async fn wait(push: &Push, child: Child) -> Answer {
         read = reading => read,
         () = renewing => return Answer::default(),
     };
-    let answer = read.unwrap_or_else(|error| {
+    read.unwrap_or_else(|error| {
         tracing::error!(push.app.name, "reading git's answer: {error:#}");
         Answer::default()
-    });
-    if answer.is_broken() {
-        clean(push);
-    }
-    answer
+    })
+}
+
+async fn pin(push: &Push, staged: Staged) -> Answer {
+    let Some((id, branch, ..)) = push.pushed.build() else { return Answer::default() };
+    let name = pin_name(id, branch);
+    let pinned = name.clone();
+    let pinning = tokio::task::spawn_blocking(move || staged.pin(&pinned)).await;
+    let taken = pinning.map_err(anyhow::Error::from).and_then(|it| Ok(it?));
+    Answer::of_one(&name, taken.map_err(|error| format!("the push could not be stored: {error:#}")))
 }
 
 /// Waits until no other push is being received, so this one does not wait for it.
 fn clean(push: &Push) {
     let (repository, app) = (push.repository.clone(), push.app.name.clone());
     push.git.tasks.spawn_blocking(move || match repository.clean() {
-        Ok(removed) => tracing::warn!(app, removed, "a git child ended without an answer"),
+        Ok(removed) => tracing::warn!(app, removed, "a push was not taken to its end"),
         Err(error) => tracing::warn!(app, "cleaning a repository: {error}"),
     });
 }

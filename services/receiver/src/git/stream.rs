@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use domain::push_options::Wait;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use store::build::Build;
@@ -42,7 +43,7 @@ pub(super) async fn show(
             let mut narrator = Narrator::new(about(build), wire.is_quiet, Timestamp::now());
             let is_attached = matches!(settled, Settled::Attached(_));
             say(wire, narrator.begin(is_attached)).await?;
-            if !is_attached {
+            if !is_attached && push.options.wait != Wait::Queued {
                 tokio::time::sleep(TAKEN_WITHIN).await;
             }
             // A client that takes nothing for so long is as good as gone.

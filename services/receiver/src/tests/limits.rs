@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use domain::scope::Scope;
@@ -15,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::count;
 use crate::git::{self, Git};
@@ -24,7 +24,6 @@ const PACK_MAX: u64 = 100 << 10;
 
 /// A receiver that takes small packs, and a work tree that is pushed to it.
 pub(super) struct Pushed {
-    pub(super) git: Arc<Git>,
     folder: TempDir,
     _serving: JoinSet<()>,
 }
@@ -39,13 +38,13 @@ impl Pushed {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut serving = JoinSet::new();
-        let router = git::router(git.clone());
+        let router = git::router(git);
         serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
 
         let new =
             NewToken { name: "ada", scope: Scope::Push, app_id: None, seconds: None, created_by: "test" };
         let (_, secret) = store::token::create(db, &new).await.unwrap().unwrap();
-        let pushed = Pushed { git, folder, _serving: serving };
+        let pushed = Pushed { folder, _serving: serving };
         std::fs::create_dir(pushed.tree()).unwrap();
         pushed.git(&["init", "--quiet", "--initial-branch=main"]).await;
         pushed.git(&["remote", "add", "slipway", &format!("http://git:{secret}@{address}/demo.git")]).await;
@@ -53,8 +52,13 @@ impl Pushed {
         pushed
     }
 
-    fn tree(&self) -> std::path::PathBuf {
+    pub(super) fn tree(&self) -> std::path::PathBuf {
         self.folder.path().join("tree")
+    }
+
+    /// Of the receiver.
+    pub(super) fn repository(&self, app: Uuid) -> std::path::PathBuf {
+        self.folder.path().join(format!("repositories/{app}.git"))
     }
 
     /// Whether it went well, and what it said.

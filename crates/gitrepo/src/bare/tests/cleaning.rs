@@ -64,7 +64,7 @@ async fn what_was_left_is_removed_and_nothing_else() {
 async fn a_child_that_outlives_its_receiver_holds_the_lock() {
     let server = Server::new();
     assert!(is_free(&server, MOMENT));
-    let mut child = server.repository.receive_pack(PACK_MAX).unwrap().lock().unwrap();
+    let mut child = server.repository.receive_pack(PACK_MAX).unwrap();
     let stdin = child.stdin.take();
     drop(child);
     assert!(!is_free(&server, Duration::ZERO), "it lives, though nobody knows it");
@@ -82,7 +82,7 @@ async fn a_push_does_not_begin_while_the_repository_is_cleaned() {
     let server = Server::new();
     let lock = lock::open(&server.repository.lock_file()).unwrap();
     assert!(lock::take(&lock, lock::Kind::Exclusive, Duration::ZERO).unwrap());
-    let error = server.repository.receive_pack(PACK_MAX).unwrap().lock().unwrap_err();
+    let error = server.repository.receive_pack(PACK_MAX).unwrap_err();
     assert!(error.to_string().contains("being cleaned"), "{error}");
     drop(lock);
     let one = server.commit("1");
@@ -134,7 +134,7 @@ async fn kill_at(server: &Server, moment: Moment, commit: &Commit, pack: &[u8]) 
     let request = request(&[], commit, &pin_name(push, "main"), pack);
     let stored = server.repository.path.join("objects/pack");
     let stored_before = files::entries(&stored).unwrap().len();
-    let mut child = server.repository.receive_pack(PACK_MAX).unwrap().lock().unwrap();
+    let mut child = server.repository.receive_pack(PACK_MAX).unwrap();
     let mut stdin = child.stdin.take();
     let sent = if let Moment::Sent(sixths) = moment { request.len() * sixths / 6 } else { request.len() };
     stdin.as_mut().unwrap().write_all(&request[..sent]).await.unwrap();

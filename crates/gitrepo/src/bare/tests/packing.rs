@@ -75,7 +75,7 @@ async fn packing_waits_for_a_push_in_progress() {
     let (_, forgotten) = many(&server, 6).await;
     age(&server, 20);
     let packs = server.packs();
-    let mut child = server.repository.receive_pack(PACK_MAX).unwrap().lock().unwrap();
+    let mut child = server.repository.receive_pack(PACK_MAX).unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let pin = Pin { push: Uuid::now_v7(), branch: "main".to_owned(), commit: forgotten[0].clone() };
     let request =
