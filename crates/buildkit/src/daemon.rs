@@ -28,6 +28,14 @@ const SNAPSHOTTER_LABEL: &str = "org.mobyproject.buildkit.worker.snapshotter";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version(u32, u32, u32);
 
+/// Which daemon it is that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub version: String,
+    /// It lies beside what the daemon keeps: another one when that was lost.
+    pub worker: String,
+}
+
 /// A channel to the daemon at `tcp://HOST:PORT` or `unix:///PATH`. It connects when first used, and again after a
 /// loss, so one channel lasts for the life of the process.
 pub fn connect(address: &str) -> Result<Channel> {
@@ -49,8 +57,7 @@ pub fn connect(address: &str) -> Result<Channel> {
 }
 
 /// Fails when the daemon does not answer, is too old or is set up in a way that builds cannot count on.
-/// Gives its version.
-pub async fn check(channel: &Channel) -> Result<String, SolveError> {
+pub async fn check(channel: &Channel) -> Result<Identity, SolveError> {
     let mut client = control(channel);
     let info = client.info(request(proto::InfoRequest {})).await?.into_inner();
     let version = info.buildkit_version.unwrap_or_default().version;
@@ -60,7 +67,8 @@ pub async fn check(channel: &Channel) -> Result<String, SolveError> {
     check_version(&version)
         .and_then(|()| check_snapshotters(snapshotters))
         .map_err(|error| SolveError::Other { message: error.to_string() })?;
-    Ok(version)
+    let worker = workers.record.into_iter().next().map(|worker| worker.id).unwrap_or_default();
+    Ok(Identity { version, worker })
 }
 
 /// Drops everything that the daemon keeps and that no build uses just now.

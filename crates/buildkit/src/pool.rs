@@ -152,6 +152,13 @@ impl Pool {
         self.daemons.iter().map(|it| (it.name.as_str(), &it.channel))
     }
 
+    /// The way to this daemon, if it is well and a build more would have room.
+    pub fn with_room(&self, name: &str) -> Option<&Channel> {
+        let daemon = self.daemons.iter().find(|it| it.name == name)?;
+        let has_room = daemon.active.load(Ordering::Relaxed) < self.builds_max;
+        (has_room && daemon.health.is_well()).then_some(&daemon.channel)
+    }
+
     pub fn seen(&self) -> impl Iterator<Item = Seen<'_>> {
         self.daemons.iter().map(|it| Seen {
             name: &it.name,
@@ -171,6 +178,11 @@ impl Picked<'_> {
 
     pub fn name(&self) -> &str {
         &self.daemon.name
+    }
+
+    /// What the daemon keeps is known by this id; nothing while it does not answer.
+    pub fn worker(&self) -> Option<String> {
+        self.daemon.health.worker()
     }
 
     /// The daemon that the application has otherwise: it was away, or full.

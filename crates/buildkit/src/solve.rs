@@ -1,7 +1,9 @@
 //! One build: Solve and its Status stream, side by side.
 
+mod wire;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::pin::pin;
 use std::time::Duration;
@@ -17,11 +19,10 @@ use crate::bounded::Sender;
 use crate::progress::{Event, Progress};
 use crate::{Channel, Names, SolveError, daemon, error};
 
-const DIGEST: &str = "containerimage.digest";
 /// How long the rest of the status may keep us waiting once the build is over.
 const STATUS_REST: Duration = Duration::from_secs(5);
 
-/// A Dockerfile build whose image is pushed.
+/// A Dockerfile build, and what of it is pushed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SolveRequest {
     /// Names this attempt; no other may have used it.
@@ -32,8 +33,26 @@ pub struct SolveRequest {
     pub inputs: BTreeMap<String, Definition>,
     /// Options of the Dockerfile frontend, such as `build-arg:NAME` and `target`.
     pub frontend_attrs: BTreeMap<String, String>,
-    /// Where the image goes: `HOST/NAME:TAG`.
-    pub image: String,
+    /// A cache that an earlier build pushed: `HOST/NAME@DIGEST`. When it is gone, the build goes on without.
+    pub import: Option<String>,
+    pub push: Push,
+}
+
+/// Where it goes: `HOST/NAME:TAG`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Push {
+    Image(String),
+    /// What the steps made, for another daemon to import. What this one does not have any more is made again.
+    Cache(String, CacheMode),
+}
+
+/// The results of which steps a pushed cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheMode {
+    /// Those whose layers the image has.
+    Min,
+    /// All, of all stages.
+    Max,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +74,8 @@ pub async fn solve(
     let mut solving = daemon::control(channel);
     let mut watching = daemon::control(channel);
     let status_request = proto::StatusRequest { r#ref: request.reference.clone() };
-    let mut solve = pin!(solving.solve(wire(request)));
+    let push = request.push.clone();
+    let mut solve = pin!(solving.solve(wire::request(request)));
     let mut status = pin!(watching.status(status_request).map_ok(Response::into_inner).try_flatten_stream());
     let mut progress = Progress::new(redactor.clone(), names);
     let mut watched = true;
@@ -74,7 +94,7 @@ pub async fn solve(
     }
     send(progress.finish(), events).await;
     match outcome {
-        Ok(response) => solved(response.into_inner()),
+        Ok(response) => wire::solved(response.into_inner(), &push),
         Err(status) => Err(error::classify(&without_secrets(status, redactor), &progress)),
     }
 }
@@ -118,36 +138,6 @@ async fn send(all: Vec<Event>, events: &Sender<Event>) -> bool {
         }
     }
     true
-}
-
-fn wire(request: SolveRequest) -> proto::SolveRequest {
-    let attrs = [
-        ("name", request.image.as_str()),
-        ("push", "true"),
-        ("oci-mediatypes", "true"),
-        // Level 1 takes half the time of the default for a few percent more bytes.
-        ("compression", "gzip"),
-        ("compression-level", "1"),
-    ];
-    let attrs = attrs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    proto::SolveRequest {
-        r#ref: request.reference,
-        session: request.session_id,
-        frontend: "dockerfile.v0".to_owned(),
-        frontend_attrs: request.frontend_attrs.into_iter().collect(),
-        frontend_inputs: request.inputs.into_iter().collect::<HashMap<_, _>>(),
-        exporters: vec![proto::Exporter { r#type: "image".to_owned(), attrs }],
-        // No record in BuildKit's history: it would hold on disk what the steps wrote, with the secrets they printed.
-        internal: true,
-        ..proto::SolveRequest::default()
-    }
-}
-
-fn solved(mut response: proto::SolveResponse) -> Result<Solved, SolveError> {
-    let digest = response.exporter_response.remove(DIGEST).ok_or_else(|| SolveError::Other {
-        message: format!("BuildKit pushed the image and did not say its digest ({DIGEST})"),
-    })?;
-    Ok(Solved { digest })
 }
 
 #[cfg(test)]

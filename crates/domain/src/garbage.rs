@@ -64,7 +64,7 @@ pub fn is_mirror_garbage(policy: &Policy, mirror: &MirrorFacts) -> bool {
 pub fn image_rule(policy: &Policy) -> String {
     format!(
         "Kept: what is live, rolls out or waits for that; the newest {} releases of each environment; the newest build of \
-         each branch that is there; and everything for {} days.",
+         each branch that is there; and everything for {} days. Of the caches the newest one of each application.",
         policy.releases, policy.image_days
     )
 }

@@ -3,6 +3,7 @@
 //! A delivery gets a [`verdict::Verdict`]; a branch that moved becomes a push and a build in a [`state::BuildState`];
 //! a build that succeeded becomes a release in a [`state::ReleaseState`]; whatever fails names one [`reason::Reason`].
 
+pub mod cache;
 pub mod commit;
 pub mod forge_kind;
 pub mod garbage;

@@ -211,6 +211,8 @@ fn builder(
         ("SLIPWAY_BUILDKIT", format!("tcp://{}", to_daemon.address)),
         ("SLIPWAY_REGISTRY", format!("{}/apps", proxy.address)),
         ("SLIPWAY_REGISTRY_INSECURE", "true".to_owned()),
+        // A cell counts what is asked of the registry: an export of the cell before it would be in its way.
+        ("SLIPWAY_REGISTRY_CACHE", "none".to_owned()),
         ("SLIPWAY_MIRRORS_DIR", folder.join("mirrors").display().to_string()),
         ("SLIPWAY_GIT_URL", format!("http://{}", to_source.address)),
         ("SLIPWAY_ADMIN_ADDR", admin.to_string()),

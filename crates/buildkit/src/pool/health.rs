@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Daemon, Pool};
+use crate::daemon::Identity;
 use crate::{SolveError, daemon};
 
 /// One that is well is asked again after this time; one that is not, soon.
@@ -22,8 +23,7 @@ const UNFIT_EVERY: Duration = Duration::from_secs(15);
 pub(super) enum Health {
     #[default]
     Unknown,
-    /// Its version.
-    Well(String),
+    Well(Identity),
     Away(String),
     Unfit(String),
 }
@@ -32,7 +32,7 @@ impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Health::Unknown => f.write_str("it was not reached yet"),
-            Health::Well(version) => write!(f, "{version} is well"),
+            Health::Well(identity) => write!(f, "{} is well", identity.version),
             Health::Away(why) | Health::Unfit(why) => f.write_str(why),
         }
     }
@@ -53,6 +53,14 @@ impl Cell {
 
     pub(super) fn is_well(&self) -> bool {
         matches!(*self.health.lock().unwrap_or_else(PoisonError::into_inner), Health::Well(_))
+    }
+
+    /// Of what the daemon keeps.
+    pub(super) fn worker(&self) -> Option<String> {
+        match self.get() {
+            Health::Well(identity) => Some(identity.worker),
+            Health::Unknown | Health::Away(_) | Health::Unfit(_) => None,
+        }
     }
 
     /// Gives what it was before.
@@ -95,7 +103,7 @@ async fn ask_for_ever(pool: &Pool, daemon: &Daemon) {
 
 async fn ask(pool: &Pool, daemon: &Daemon) {
     let health = match daemon::check(&daemon.channel).await {
-        Ok(version) => Health::Well(version),
+        Ok(identity) => Health::Well(identity),
         Err(SolveError::Unavailable { message }) => Health::Away(message),
         Err(error) => Health::Unfit(error.to_string()),
     };
@@ -110,7 +118,9 @@ async fn ask(pool: &Pool, daemon: &Daemon) {
 fn say(name: &str, health: &Health) {
     match health {
         Health::Unknown => {}
-        Health::Well(version) => tracing::info!(name, version, "BuildKit answers"),
+        Health::Well(Identity { version, worker }) => {
+            tracing::info!(name, version, worker, "BuildKit answers");
+        }
         Health::Away(why) => tracing::warn!(name, "BuildKit does not answer: {why}"),
         Health::Unfit(why) => tracing::error!(name, "BuildKit cannot be used: {why}"),
     }

@@ -1,6 +1,7 @@
 //! Which daemon is picked as daemons go and come back. The daemons' health is set by hand.
 
 use super::*;
+use crate::daemon::Identity;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -12,7 +13,8 @@ fn pool(builds_max: usize) -> Pool {
 }
 
 fn well(daemon: &Daemon) {
-    daemon.health.set(Health::Well("v0.33.1".to_owned()));
+    let worker = format!("disk of {}", daemon.name);
+    daemon.health.set(Health::Well(Identity { version: "v0.33.1".to_owned(), worker }));
 }
 
 fn gone() -> SolveError {
@@ -47,8 +49,13 @@ async fn an_application_stays_with_its_daemon_while_that_is_well_and_has_room() 
     assert_eq!(pick(&pool, "app", PATIENCE).await.unwrap().name(), name, "it has room again");
 
     let own = pick(&pool, "app", PATIENCE).await.unwrap();
+    assert_eq!(own.worker(), Some(format!("disk of {name}")));
+    assert!(pool.with_room(&name).is_none() && pool.with_room(other.name()).is_none(), "full");
     assert!(!own.failed(&gone()).await);
+    assert_eq!(own.worker(), None);
     drop((own, other));
+    assert!(pool.with_room(&name).is_none(), "away");
+    assert_eq!(pool.seen().filter(|it| pool.with_room(it.name).is_some()).count(), 2);
     let other = pick(&pool, "app", PATIENCE).await.unwrap();
     assert_ne!(other.name(), name, "away");
     well(pool.daemons.iter().find(|it| it.name == name).unwrap());
