@@ -218,6 +218,9 @@ pub(crate) enum Builds {
         /// Print how its image was made instead: the SLSA provenance, as JSON
         #[arg(long)]
         provenance: bool,
+        /// Print what is in its image instead: the packages with their versions, as SPDX JSON
+        #[arg(long, conflicts_with = "provenance")]
+        sbom: bool,
     },
     /// Stop a build that waits or runs
     Cancel { app: String, number: u32 },

@@ -17,10 +17,14 @@ pub(crate) async fn run(server: &Server, command: &Builds, as_json: bool, out: &
             let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
             server.get(&format!("/apps/{app}/builds?limit={limit}{before}")).await?
         }
-        Builds::Show { app, number, provenance: false } => server.build(app, *number).await?,
-        Builds::Show { app, number, provenance: true } => {
+        Builds::Show { app, number, provenance, sbom } => {
             let build = server.build(app, *number).await?;
-            server.get(&format!("/apps/{}/builds/{}/provenance", segment(app), build["number"])).await?
+            match document(*provenance, *sbom) {
+                Some(name) => {
+                    server.get(&format!("/apps/{}/builds/{}/{name}", segment(app), build["number"])).await?
+                }
+                None => build,
+            }
         }
         Builds::Cancel { app, number } => {
             let path = format!("/apps/{}/builds/{number}/cancel", segment(app));
@@ -34,8 +38,10 @@ pub(crate) async fn run(server: &Server, command: &Builds, as_json: bool, out: &
     match command {
         _ if as_json => Ok(writeln!(out, "{answer:#}")?),
         Builds::List { .. } => list(out, &answer),
-        Builds::Show { provenance: true, .. } => Ok(writeln!(out, "{answer:#}")?),
-        Builds::Show { .. } => one(out, &answer),
+        Builds::Show { provenance, sbom, .. } => match document(*provenance, *sbom) {
+            Some(_) => Ok(writeln!(out, "{answer:#}")?),
+            None => one(out, &answer),
+        },
         Builds::Cancel { .. } => Ok(writeln!(out, "{}", cancelled(&answer))?),
         Builds::Rebuild { app, .. } => Ok(writeln!(
             out,
@@ -43,6 +49,15 @@ pub(crate) async fn run(server: &Server, command: &Builds, as_json: bool, out: &
             text(&answer["page"]),
             number = answer["number"]
         )?),
+    }
+}
+
+/// What is asked for instead of the build.
+const fn document(provenance: bool, sbom: bool) -> Option<&'static str> {
+    match (provenance, sbom) {
+        (true, _) => Some("provenance"),
+        (false, true) => Some("sbom"),
+        (false, false) => None,
     }
 }
 

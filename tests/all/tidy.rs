@@ -26,7 +26,7 @@ fn files(ending: &str) -> Vec<PathBuf> {
 
 #[test]
 fn pure_crates_have_no_runtime() {
-    for package in ["domain", "plan", "llb", "manifest", "gitwire", "redact"] {
+    for package in ["domain", "plan", "llb", "manifest", "gitwire", "redact", "sbom"] {
         let tree = Command::new(env!("CARGO"))
             .args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", package])
             .current_dir(root())

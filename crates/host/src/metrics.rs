@@ -1,6 +1,7 @@
 //! Numbers for Prometheus. Who counts something registers it here, once, when it starts; nothing is global.
 
 pub mod builds;
+pub mod sboms;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

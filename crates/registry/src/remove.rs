@@ -48,35 +48,57 @@ pub async fn remove(registry: &Registry, image: &str) -> Result<Removal, Registr
     delete(registry, &reference, digest).await
 }
 
-async fn delete(registry: &Registry, image: &Reference, digest: &str) -> Result<Removal, RegistryError> {
+pub(crate) async fn delete(
+    registry: &Registry,
+    image: &Reference,
+    digest: &str,
+) -> Result<Removal, RegistryError> {
     let host = image.resolve_registry();
-    let scheme = if registry.insecure_hosts.iter().any(|it| it == host) { "http" } else { "https" };
-    let url = format!("{scheme}://{host}/v2/{}/manifests/{digest}", image.repository());
-    let login = registry.credentials.login(image.registry());
-    let asked = || registry.http.delete(&url);
-    let response = send(with_login(asked(), login), &url).await?;
-    let response = match challenge(&response) {
-        // A registry that gives out tokens says in its refusal for what.
-        Some(challenge) if response.status() == StatusCode::UNAUTHORIZED => {
-            let token = token(registry, &challenge, login, scheme == "http").await?;
-            send(asked().bearer_auth(token.expose_secret()), &url).await?
-        }
-        _ => response,
-    };
-    let status = response.status();
+    let response = ask(registry, image, digest, |url| registry.http.delete(url)).await?;
+    let (status, body) = (response.status(), shown(response).await);
     if status.is_success() || status == StatusCode::NOT_FOUND {
         return Ok(Removal::Gone);
     }
-    let body: String = response.text().await.unwrap_or_default().chars().take(SHOWN_MAX).collect();
     if status == StatusCode::METHOD_NOT_ALLOWED || body.contains("\"UNSUPPORTED\"") {
         return Ok(Removal::NotAllowed);
     }
-    let message = format!("removing {digest} from {host}/{}: {status}: {}", image.repository(), body.trim());
-    Err(match status.as_u16() {
+    Err(refusal(&format!("removing {digest} from {host}/{}", image.repository()), status, &body))
+}
+
+/// Asks for the manifest of this digest or tag what `client` cannot ask.
+pub(crate) async fn ask(
+    registry: &Registry,
+    image: &Reference,
+    manifest: &str,
+    request: impl Fn(&str) -> RequestBuilder,
+) -> Result<Response, RegistryError> {
+    let host = image.resolve_registry();
+    let scheme = if registry.insecure_hosts.iter().any(|it| it == host) { "http" } else { "https" };
+    let url = format!("{scheme}://{host}/v2/{}/manifests/{manifest}", image.repository());
+    let login = registry.credentials.login(image.registry());
+    let response = send(with_login(request(&url), login), &url).await?;
+    match challenge(&response) {
+        // A registry that gives out tokens says in its refusal for what.
+        Some(challenge) if response.status() == StatusCode::UNAUTHORIZED => {
+            let token = token(registry, &challenge, login, scheme == "http").await?;
+            send(request(&url).bearer_auth(token.expose_secret()), &url).await
+        }
+        _ => Ok(response),
+    }
+}
+
+pub(crate) async fn shown(response: Response) -> String {
+    response.text().await.unwrap_or_default().chars().take(SHOWN_MAX).collect()
+}
+
+/// What an answer means that is neither a success nor expected.
+pub(crate) fn refusal(what: &str, status: StatusCode, body: &str) -> RegistryError {
+    let message = format!("{what}: {status}: {}", body.trim());
+    match status.as_u16() {
         401 | 403 => RegistryError::Refused(message),
         429 | 500.. => RegistryError::Unavailable(message),
         _ => RegistryError::Invalid(message),
-    })
+    }
 }
 
 type Login = (String, SecretString);

@@ -172,8 +172,17 @@ pub async fn begin(db: &PgPool, manifest: &Manifest) -> Result<Option<Removal>> 
     Ok(Some(Removal { tx, ids, indices, is_whole: kept.is_empty() }))
 }
 
-/// The registry has it no more.
+/// The registry has it no more; what is known to be in it goes too.
 pub async fn end(mut removal: Removal) -> Result<u64> {
+    if removal.is_whole {
+        sqlx::query(
+            "delete from sbom using image
+             where image.id = any($1) and sbom.app_id = image.app_id and sbom.digest = image.digest",
+        )
+        .bind(&removal.ids)
+        .execute(&mut *removal.tx)
+        .await?;
+    }
     let ended = sqlx::query("update image set removed_at = clock_timestamp() where id = any($1)")
         .bind(&removal.ids)
         .execute(&mut *removal.tx)

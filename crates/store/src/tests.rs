@@ -283,6 +283,7 @@ async fn deliveries_count_once_and_refused_ones_are_bounded(db: PgPool) {
         commit: None,
         body_sha256: None,
         body_bytes: 3,
+        trace_parent: None,
     };
     let mut conn = db.acquire().await.unwrap();
     let mut verdicts = Vec::new();

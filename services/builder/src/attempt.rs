@@ -11,6 +11,7 @@ use store::bell::{self, Channel};
 use store::build::Build;
 use store::queue::{self, Job};
 
+use crate::cache::{self, Made};
 use crate::image::Image;
 use crate::journal::Log;
 use crate::make::{Order, make};
@@ -21,19 +22,21 @@ use crate::{Builder, fetch};
 /// So many older builds are looked at for ones that lost their job.
 const OLDER_MAX: i64 = 50;
 
-/// `None`: the build was ended by somebody else, or the lease is lost.
+/// With the image what BuildKit made it from, unless it was there. `None`: the build was ended by somebody else, or the
+/// lease is lost.
 pub(crate) async fn run(
     builder: &Builder,
     job: &Job,
     subject: &Subject,
     log: &Log,
-) -> Result<Option<Image>, Reason> {
+) -> Result<Option<(Image, Option<Made>)>, Reason> {
     let Subject { build, app, .. } = subject;
     let commit = Commit::parse(&build.commit).map_err(|error| internal(&error.into()))?;
     let started = Instant::now();
     let mirror = builder.mirror(app.id);
     let fetching = fetch::fetch(builder, app, job, &mirror, &commit, &build.branch);
-    let (began, fetched) = tokio::join!(begin(&builder.db, job, build, log), fetching);
+    let known_cache = cache::known(builder, subject, job.attempt);
+    let (began, fetched, cached) = tokio::join!(begin(&builder.db, job, build, log), fetching, known_cache);
     if !began.map_err(|error| internal(&error))? {
         return Ok(None);
     }
@@ -51,15 +54,17 @@ pub(crate) async fn run(
     log.say(plan.why.clone()).await;
 
     let key = input.key(&plan);
-    let image = match known(builder, build, &key, log).await {
-        Some(image) => image,
+    let built = match known(builder, build, &key, log).await {
+        Some(image) => (image, None),
         None => {
-            let order = Order { subject, commit: &commit, plan: &plan, input: &input, lease: job.lease };
-            make(builder, order, log).await?.of_input(key)
+            let (plan, known, lease) = (&plan, cached.as_ref(), job.lease);
+            let order = Order { subject, commit: &commit, plan, input: &input, known, lease };
+            let (image, at) = make(builder, order, log).await?;
+            (image.of_input(key.clone()), Some(Made { at, input, key }))
         }
     };
     log.say(format!("built in {} ms", started.elapsed().as_millis())).await;
-    Ok(Some(image))
+    Ok(Some(built))
 }
 
 /// The image of an earlier build of the same input, if the registry still has it. Whatever goes wrong here, the

@@ -114,6 +114,7 @@ async fn built(conn: &mut PgConnection, job: &Job, subject: &Subject, image: &Im
     let new = NewRelease { build_id: build.id, image: &reference, port, health_path: &app.health_path };
     store::release::create(&mut *conn, &environment, &new).await?;
     store::push::enqueue_progress_report(&mut *conn, build.id).await?;
+    store::sbom::want(conn, app.id, &image.digest).await?;
     Ok(true)
 }
 

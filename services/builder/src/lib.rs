@@ -1,6 +1,7 @@
 //! The builder: takes `build` jobs, has BuildKit build their commits straight from git objects, and records the images.
 
 mod attempt;
+mod cache;
 mod end;
 mod fetch;
 pub mod garbage;
@@ -12,6 +13,7 @@ mod outcome;
 mod prepare;
 mod recent;
 mod run;
+mod sbom;
 mod sessions;
 mod source;
 #[cfg(test)]
@@ -28,15 +30,18 @@ use buildkit::pool::{self, Pool};
 use domain::job::JobKind;
 use host::admin::Vitals;
 use host::metrics::builds::Builds;
+use host::metrics::sboms::Sboms;
 use sqlx::PgPool;
 use store::build::overdue::{self, Repaired};
 use store::worker::{Held, Worker};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 use vault::Vault;
 
+use crate::cache::{Exports, RegistryCache};
 use crate::image::Images;
 use crate::sessions::Sessions;
 
@@ -60,6 +65,9 @@ pub struct Args {
     /// The registry speaks http, not https
     #[arg(long, env = "SLIPWAY_REGISTRY_INSECURE")]
     registry_insecure: bool,
+    /// What of builds of default branches is kept there for a BuildKit that has not built the application
+    #[arg(long, env = "SLIPWAY_REGISTRY_CACHE", value_enum, default_value_t = RegistryCache::Min)]
+    registry_cache: RegistryCache,
     /// Where the bare mirrors of repositories are kept; what is lost is fetched again
     #[arg(long, env = "SLIPWAY_MIRRORS_DIR", default_value = "/var/lib/slipway/mirrors")]
     mirrors_dir: PathBuf,
@@ -81,11 +89,14 @@ struct Builder {
     db: PgPool,
     pool: Pool,
     sessions: Sessions,
+    exports: Exports,
     vault: Arc<Vault>,
     images: Images,
     mirrors: PathBuf,
     git_url: Url,
     http: reqwest::Client,
+    /// Rung when an image was made.
+    built: Notify,
     /// What it counts.
     numbers: Builds,
     /// Of one build.
@@ -110,11 +121,13 @@ pub async fn run(
         db: db.clone(),
         pool: pool::connect(&args.buildkit, usize::from(args.buildkit_builds))?,
         sessions: Sessions::default(),
+        exports: Exports::new(args.registry_cache),
         vault,
         images: Images::new(&args.registry, args.registry_config.as_deref(), args.registry_insecure)?,
         mirrors: args.mirrors_dir,
         git_url: args.git_url,
         http: reqwest::Client::new(),
+        built: Notify::new(),
         numbers: Builds::new(&vitals.metrics),
         log_max_bytes: args.log_max_mib << 20,
     });
@@ -125,6 +138,8 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(watch(builder.clone(), shutdown.clone()));
     tasks.spawn(repair(db.clone(), shutdown.clone()));
+    tasks.spawn(cache::export(builder.clone(), shutdown.clone()));
+    tasks.spawn(sbom::describe(builder.clone(), Sboms::new(&vitals.metrics), shutdown.clone()));
     let policy = garbage::policy(args.garbage);
     tasks.spawn(garbage::collect(builder.clone(), policy, owner, shutdown.clone()));
     tasks.spawn(store::worker::run(db, worker, shutdown.clone(), move |held: Held| {

@@ -11,6 +11,7 @@ use store::setting::Settings;
 use store::worker::{Held, Stop};
 use vault::OpenError;
 
+use crate::cache::{self, Made};
 use crate::image::Image;
 use crate::journal::{self, Log};
 use crate::outcome::{self, Decision};
@@ -41,6 +42,7 @@ pub(crate) async fn run(builder: &Builder, held: &Held) -> Result<()> {
         return end::without_subject(&builder.db, job).await;
     };
     let _active = builder.numbers.active();
+    let _building = builder.exports.building(subject.app.id);
     match settings(builder, &subject).await? {
         Ok(settings) => subject.settings = settings,
         Err(reason) => {
@@ -49,17 +51,23 @@ pub(crate) async fn run(builder: &Builder, held: &Held) -> Result<()> {
     }
     let (log, events) = journal::open(subject.settings.redactor());
     let attempt = async {
-        let ended = until_stopped(builder, held, &subject, &log).await;
+        let (ended, made) = until_stopped(builder, held, &subject, &log).await;
         say_redacted(&log).await;
         log.say(parting_words(&ended, job)).await;
         drop(log);
-        ended
+        (ended, made)
     };
     let writing = journal::write(&builder.db, job, &subject.build, builder.log_max_bytes, events);
-    let (ended, written) = tokio::join!(attempt, writing);
+    let ((ended, made), written) = tokio::join!(attempt, writing);
     written?;
     end::end(&builder.db, &builder.images, job, &subject, ended).await?;
-    vitals::count(builder, subject.build.id).await;
+    let succeeded = vitals::count(builder, subject.build.id).await;
+    if succeeded {
+        builder.built.notify_one();
+    }
+    if let Some(made) = made {
+        cache::keep(builder, &subject, made, succeeded).await;
+    }
     Ok(())
 }
 
@@ -93,26 +101,35 @@ async fn say_redacted(log: &Log) {
     }
 }
 
-async fn until_stopped(builder: &Builder, held: &Held, subject: &Subject, log: &Log) -> Ended {
+async fn until_stopped(
+    builder: &Builder,
+    held: &Held,
+    subject: &Subject,
+    log: &Log,
+) -> (Ended, Option<Made>) {
     let job = &held.job;
     if job.attempt > job.attempt_max {
         let message = format!("the builder was lost in each of {} attempts", job.attempt_max);
-        return Ended::Failed(Reason::new(ReasonCode::LeaseLost, message));
+        return (Ended::Failed(Reason::new(ReasonCode::LeaseLost, message)), None);
     }
     let attempt = tokio::time::timeout(DEADLINE, Box::pin(attempt::run(builder, job, subject, log)));
     let result = tokio::select! {
-        stop = held.stopped() => return Ended::Stopped(stop),
+        stop = held.stopped() => return (Ended::Stopped(stop), None),
         result = attempt => result,
     };
-    let mut reason = match result {
-        Ok(Ok(Some(image))) => return Ended::Built(image),
-        Ok(Ok(None)) => return Ended::Stopped(Stop::Cancelled),
+    let reason = match result {
+        Ok(Ok(Some((image, made)))) => return (Ended::Built(image), made),
+        Ok(Ok(None)) => return (Ended::Stopped(Stop::Cancelled), None),
         Ok(Err(reason)) => reason,
         Err(_) => {
             let message = format!("the build did not end within {} minutes", DEADLINE.as_secs() / 60);
             Reason::new(ReasonCode::BuildTimeout, message)
         }
     };
+    (without_image(builder, job, log, reason).await, None)
+}
+
+async fn without_image(builder: &Builder, job: &Job, log: &Log, mut reason: Reason) -> Ended {
     reason.message = log.redactor().redact(&reason.message).into_owned();
     let code = reason.code;
     // BuildKit passes on that the registry refused, and not for how long.

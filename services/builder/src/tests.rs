@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use std::time::Duration;
 use store::app::{App, Forge, NewApp};
 use store::build::Build;
+use store::cache::Exported;
 use store::garbage::Counts;
 use store::queue::{self, Job};
 use store::setting::Settings;
@@ -270,9 +271,15 @@ async fn what_a_registry_does_not_remove_stays_garbage(db: PgPool) {
         end::end(&db, &images(), &job, &subject, Ended::Built(made)).await.unwrap();
     }
     let strict = Policy { releases: 1, image_days: 0, mirror_days: 1 };
+    for digest in ["c", "d"] {
+        let (app_id, repository, digest) =
+            (app.id, "127.0.0.1:1/demo", &format!("sha256:{}", digest.repeat(64)));
+        let exported = Exported { app_id, repository, digest, input: b"i", layers: &[] };
+        store::cache::record(&mut db.acquire().await.unwrap(), &exported).await.unwrap();
+    }
     for _ in 0..2 {
         let swept = sweep_images(&db, images().registry(), &strict, None).await.unwrap();
-        assert_eq!((swept.kept.count, swept.left.count, swept.removed), (1, 1, Counts::default()));
+        assert_eq!((swept.kept.count, swept.left.count, swept.removed), (2, 2, Counts::default()));
         let fault = swept.fault.unwrap();
         assert!(fault.contains("the registry does not answer") && fault.contains("127.0.0.1:1"), "{fault}");
     }

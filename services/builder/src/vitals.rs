@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::ensure;
+use domain::state::BuildState;
 use host::admin::Vitals;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -59,16 +60,20 @@ pub(crate) fn tell(vitals: &Vitals, builder: &Arc<Builder>) {
     });
 }
 
-/// After an attempt: if the build has ended with it, how. Nobody waits for this.
-pub(crate) async fn count(builder: &Builder, build_id: Uuid) {
+/// After an attempt: if the build has ended with it, how. Nobody waits for this. Says whether it succeeded.
+pub(crate) async fn count(builder: &Builder, build_id: Uuid) -> bool {
     let figures = match store::figures::of_build(&builder.db, build_id).await {
         Ok(Some(figures)) if figures.took.is_some() => figures,
-        Ok(_) => return,
-        Err(error) => return tracing::debug!("counting a build: {error:#}"),
+        Ok(_) => return false,
+        Err(error) => {
+            tracing::debug!("counting a build: {error:#}");
+            return false;
+        }
     };
     let numbers = &builder.numbers;
     numbers.ended(&figures.state, &figures.reason, figures.waited, figures.took);
     numbers.steps(figures.steps, figures.cached_steps);
     numbers.made(figures.image_bytes);
     numbers.logged(figures.log_bytes);
+    figures.state == BuildState::Succeeded.as_str()
 }

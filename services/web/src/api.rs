@@ -107,6 +107,7 @@ fn of_builds() -> OpenApiRouter<Web> {
         .routes(routes!(builds::cancel))
         .routes(routes!(builds::rebuild))
         .routes(routes!(builds::provenance))
+        .routes(routes!(builds::sbom))
         .routes(routes!(settings::secrets))
         .routes(routes!(settings::set_secret, settings::unset_secret))
         .routes(routes!(settings::args))

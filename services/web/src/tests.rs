@@ -10,6 +10,7 @@ mod garbage;
 mod provenance;
 mod rebuilding;
 mod rights;
+mod sbom;
 mod settings;
 mod teams;
 mod tokens;

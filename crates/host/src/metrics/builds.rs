@@ -37,6 +37,30 @@ struct Cached {
     cached: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Exported {
+    outcome: &'static str,
+}
+
+/// What became of an export of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Export {
+    Done,
+    Failed,
+    /// A build was in its way, or it in a build's.
+    GivenUp,
+}
+
+impl Export {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Export::Done => "done",
+            Export::Failed => "failed",
+            Export::GivenUp => "given up",
+        }
+    }
+}
+
 /// A part of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -71,6 +95,8 @@ pub struct Builds {
     retries: Family<Because, Counter>,
     active: Gauge,
     reused: Counter,
+    imports: Counter,
+    exports: Family<Exported, Counter>,
     source_bytes: Counter<u64, AtomicU64>,
     image_bytes: Counter<u64, AtomicU64>,
     log_bytes: Counter<u64, AtomicU64>,
@@ -90,6 +116,8 @@ impl Builds {
             retries: Family::default(),
             active: Gauge::default(),
             reused: Counter::default(),
+            imports: Counter::default(),
+            exports: Family::default(),
             source_bytes: Counter::default(),
             image_bytes: Counter::default(),
             log_bytes: Counter::default(),
@@ -102,6 +130,8 @@ impl Builds {
         metrics.register("build_retries", "Attempts that a fault of the platform ended", all.retries);
         metrics.register("builds_active", "Builds that this builder works on", all.active);
         metrics.register("builds_reused", "Builds whose image was there already", all.reused);
+        metrics.register("build_cache_imports", "Builds with a cache from the registry", all.imports);
+        metrics.register("build_cache_exports", "Exports of caches to the registry", all.exports);
         metrics.register("build_source_bytes", "Source that BuildKit asked for", all.source_bytes);
         metrics.register("build_image_bytes", "Sizes of the images that were built", all.image_bytes);
         metrics.register("build_log_bytes", "Log that builds wrote", all.log_bytes);
@@ -112,6 +142,11 @@ impl Builds {
     pub fn active(&self) -> Active {
         self.active.inc();
         Active(self.active.clone())
+    }
+
+    /// Whether no build is worked on.
+    pub fn is_idle(&self) -> bool {
+        self.active.get() == 0
     }
 
     pub fn phase(&self, phase: Phase, took: Duration) {
@@ -144,6 +179,15 @@ impl Builds {
     /// The image of an earlier build of the same input was used again.
     pub fn reused(&self) {
         self.reused.inc();
+    }
+
+    /// A build was given the cache of the default branch.
+    pub fn cache_imported(&self) {
+        self.imports.inc();
+    }
+
+    pub fn cache_export(&self, outcome: Export) {
+        self.exports.get_or_create(&Exported { outcome: outcome.as_str() }).inc();
     }
 
     pub fn sent(&self, source_bytes: u64) {
@@ -181,6 +225,8 @@ mod tests {
         builds.sent(20);
         builds.logged(300);
         builds.reused();
+        builds.cache_imported();
+        builds.cache_export(Export::GivenUp);
         let text = metrics.text().await.unwrap();
         for line in [
             "slipway_build_queue_seconds_sum 3.0",
@@ -192,13 +238,17 @@ mod tests {
             "slipway_build_retries_total{cause=\"buildkit_unavailable\"} 1",
             "slipway_builds_active 1",
             "slipway_builds_reused_total 1",
+            "slipway_build_cache_imports_total 1",
+            "slipway_build_cache_exports_total{outcome=\"given up\"} 1",
             "slipway_build_image_bytes_total 1000",
             "slipway_build_source_bytes_total 20",
             "slipway_build_log_bytes_total 300",
         ] {
             assert!(text.lines().any(|it| it == line), "{line:?} is not in {text}");
         }
+        assert!(!builds.is_idle());
         drop(active);
+        assert!(builds.is_idle());
         assert!(metrics.text().await.unwrap().contains("\nslipway_builds_active 0\n"));
     }
 }

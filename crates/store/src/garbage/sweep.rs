@@ -96,7 +96,7 @@ pub async fn record(db: &PgPool, sweep: &Sweep<'_>) -> Result<Option<String>> {
     Ok(before.flatten())
 }
 
-/// The kept images, and all that the registry has of ours. A layer is stored once, however many images have it.
+/// The kept images and caches, and all that the registry has of ours. A layer is stored once, however many have it.
 pub async fn image_counts(db: &PgPool) -> Result<(Counts, Counts)> {
     Ok((image_count(db, false).await?, image_count(db, true).await?))
 }
@@ -104,8 +104,10 @@ pub async fn image_counts(db: &PgPool) -> Result<(Counts, Counts)> {
 async fn image_count(db: &PgPool, with_garbage: bool) -> Result<Counts> {
     Ok(sqlx::query_as(
         "with there as (
-             select distinct on (repository, digest) layers, size_bytes from image
-             where removed_at is null and (garbage_at is null or $1) order by repository, digest, layers nulls last
+             (select distinct on (repository, digest) layers, size_bytes from image
+              where removed_at is null and (garbage_at is null or $1) order by repository, digest, layers nulls last)
+             union all
+             select layers, 0 from registry_cache where (garbage_at is null and app_id is not null) or $1
          ), layer as (
              select distinct on (it ->> 'digest') (it ->> 'size')::bigint as size from there, jsonb_array_elements(layers) it
          )

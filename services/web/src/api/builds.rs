@@ -1,10 +1,13 @@
 //! The build history, and one build with its steps.
 
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use host::Problem;
+use host::trace::parent;
 use store::app::App;
+use store::sbom::Standing;
 
 use crate::auth::Caller;
 use crate::rebuild::{self, Wish};
@@ -112,8 +115,9 @@ pub(super) async fn rebuild(
     Extension(app): Extension<App>,
     Path((_, number)): Path<(String, String)>,
     Query(wish): Query<Wish>,
+    headers: HeaderMap,
 ) -> Result<(StatusCode, Json<view::Build>), Problem> {
-    let row = rebuild::rebuild(&web, &caller, &app, &number, wish).await?;
+    let row = rebuild::rebuild(&web, &caller, &app, &number, wish, parent::of(&headers)).await?;
     Ok((StatusCode::CREATED, Json(load::build_view(&web, &app, &row).await?)))
 }
 
@@ -137,4 +141,35 @@ pub(super) async fn provenance(
             row.number, app.name
         ))
     })
+}
+
+/// What is in its image: the packages with their versions and licences, as SPDX 2.3. It is made some seconds after the release
+#[utoipa::path(get, path = "/apps/{app}/builds/{number}/sbom", security(("token" = ["read"])),
+    params(("app" = String, Path), ("number" = i32, Path)),
+    responses(
+        (status = OK, content_type = "application/spdx+json", body = serde_json::Value),
+        (status = NOT_FOUND, description = "there is no such build or no image, or it is not made yet; the problem says which"),
+    ))]
+pub(super) async fn sbom(
+    State(web): State<Web>,
+    Extension(app): Extension<App>,
+    Path((_, number)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let row = load::build(&web, &app, &number).await?;
+    let why = match store::sbom::of_build(&web.db, row.id).await? {
+        Some(Standing::Made(document)) => {
+            return Ok(([(header::CONTENT_TYPE, "application/spdx+json")], document).into_response());
+        }
+        Some(Standing::Wanted(None)) => {
+            "is not made yet: that begins some seconds after the release, when nothing is built; ask again"
+                .to_owned()
+        }
+        Some(Standing::Wanted(Some(fault))) => {
+            format!("could not be made yet, and is tried again: {fault}")
+        }
+        Some(Standing::GivenUp(fault)) => format!("could not be made: {fault}"),
+        Some(Standing::Gone) => "went with its image, which was garbage and is no longer there".to_owned(),
+        None => "is not there: only builds that made an image have one".to_owned(),
+    };
+    Err(Problem::not_found(format!("the SBOM of #{} of {} {why}", row.number, app.name)))
 }

@@ -27,6 +27,8 @@ struct Summary {
     build: view::Build,
     steps: Vec<(view::Step, Option<Bar>)>,
     bases: Vec<view::Base>,
+    /// It is known what is in its image.
+    has_sbom: bool,
     queue: Option<view::Queue>,
     /// The numbers of the builds whose place it took.
     supersedes: Vec<i32>,
@@ -82,6 +84,7 @@ async fn load_summary(
     let build = load::build_view(web, &app, &row).await?;
     let steps = load::steps(web, &row).await?;
     let bases = load::bases(web, &row).await?;
+    let has_sbom = store::sbom::is_made(&web.db, row.id).await?;
     let queue = load::queue(web, caller, &app, &row).await?;
     let supersedes = store::build::supersedes(&web.db, row.id).await?;
     let may_push = caller.0.allows(Some(app.id), Scope::Push);
@@ -95,7 +98,18 @@ async fn load_summary(
     let steps = steps.into_iter().zip(bars).collect();
     Ok((
         row,
-        Summary { app: app.name, build, steps, bases, queue, supersedes, may_cancel, may_rebuild, serving },
+        Summary {
+            app: app.name,
+            build,
+            steps,
+            bases,
+            has_sbom,
+            queue,
+            supersedes,
+            may_cancel,
+            may_rebuild,
+            serving,
+        },
     ))
 }
 
@@ -126,7 +140,7 @@ pub(super) async fn rebuild(
     Path((_, number)): Path<(String, String)>,
     Query(wish): Query<Wish>,
 ) -> Result<Redirect, Unshown> {
-    let row = rebuild::rebuild(&web, &caller, &app, &number, wish).await?;
+    let row = rebuild::rebuild(&web, &caller, &app, &number, wish, None).await?;
     Ok(Redirect::to(&format!("/apps/{}/builds/{}", app.name, row.number)))
 }
 

@@ -75,6 +75,11 @@ async fn with_build(db: &PgPool, name: &str) -> App {
     let attested =
         store::provenance::Attested { index_digest: "sha256:2", predicate: &predicate, bases: &[] };
     store::provenance::record(&mut conn, build.id, &attested).await.unwrap();
+    store::build::record_image(&mut conn, &build, "registry/demo", "sha256:1", 7).await.unwrap();
+    store::sbom::want(&mut conn, app.id, "sha256:1").await.unwrap();
+    sqlx::query("update sbom set due_at = now() where due_at is not null").execute(db).await.unwrap();
+    let wanted = store::sbom::begin(db).await.unwrap().unwrap();
+    assert!(store::sbom::finish(db, &wanted, "{}").await.unwrap());
     let namespace = format!("env-{name}--main");
     let new = store::environment::NewEnvironment {
         app_id: app.id,
