@@ -50,21 +50,25 @@ async fn version(platform: &Platform, remote: &Remote, version: &str) -> Result<
     Ok((log, random))
 }
 
-/// Drops what BuildKit keeps of the application.
-async fn make_cold(platform: &Platform, name: &str) -> Result<()> {
-    let filter = format!("description~={name}");
+/// Drops what BuildKit keeps of the application: its steps, and the layers that were imported in place of some.
+async fn make_cold(platform: &Platform, name: &str, layers: &[String]) -> Result<()> {
+    let layers = layers.iter().map(|digest| format!("imported {digest}"));
+    let filters = std::iter::once(name.to_owned()).chain(layers).map(|it| format!("description~={it:?}"));
+    let filters: Vec<String> = filters.collect();
+    let filters: Vec<&str> = filters.iter().flat_map(|filter| ["--filter", filter]).collect();
     let buildctl = ["-n", "slipway-build", "exec", "buildkitd-0", "--", "buildctl"];
-    platform.kubectl(&[&buildctl[..], &["prune", "--filter", &filter]].concat()).await?;
-    let left = platform.kubectl(&[&buildctl[..], &["du", "--verbose", "--filter", &filter]].concat()).await?;
-    ensure!(!left.contains(name), "{left}");
+    platform.kubectl(&[&buildctl[..], &["prune"], &filters].concat()).await?;
+    let left = platform.kubectl(&[&buildctl[..], &["du", "--verbose"], &filters].concat()).await?;
+    ensure!(!left.contains("Description:"), "{left}");
     Ok(())
 }
 
-/// The application's cache as the builder wrote it down: repository and digest.
-async fn exported(db: &PgPool, app: &str) -> Result<(String, String)> {
+/// The application's cache as the builder wrote it down: repository, digest, and those of its layers.
+async fn exported(db: &PgPool, app: &str) -> Result<(String, String, Vec<String>)> {
     wait::until(&format!("the export of the cache of {app}"), PATIENCE, || async {
-        let row: Option<(String, String)> = sqlx::query_as(
-            "select repository, digest from registry_cache cache join app on app.id = cache.app_id where app.name = $1",
+        let row: Option<(String, String, Vec<String>)> = sqlx::query_as(
+            "select repository, digest, array(select it ->> 'digest' from jsonb_array_elements(layers) it)
+             from registry_cache cache join app on app.id = cache.app_id where app.name = $1",
         )
         .bind(app)
         .fetch_optional(db)
@@ -106,13 +110,13 @@ async fn a_cold_buildkit_imports_the_cache_of_the_default_branch() -> Result<()>
     let mut url = Url::parse(&platform.database_url)?;
     url.set_path("slipway");
     let db = store::pool(url.as_str(), 2)?;
-    let (repository, digest) = exported(&db, &name).await?;
+    let (repository, digest, layers) = exported(&db, &name).await?;
     let host = repository.split('/').next().unwrap_or_default().to_owned();
     let registry = registry::connect(Credentials::default(), vec![host])?;
     let (by_tag, by_digest) = (format!("{repository}:cache"), format!("{repository}@{digest}"));
     assert!(exists(&registry, &by_tag).await? && exists(&registry, &by_digest).await?);
 
-    make_cold(&platform, &name).await?;
+    make_cold(&platform, &name, &layers).await?;
     let (log, second) = version(&platform, &remote, "v2").await?;
     assert!(log.contains("the cache of the default branch is imported from the registry"), "{log}");
     assert_eq!(second, first, "the step ran again: {log}");
@@ -124,7 +128,7 @@ async fn a_cold_buildkit_imports_the_cache_of_the_default_branch() -> Result<()>
     assert!(!exists(&registry, &by_tag).await? && !exists(&registry, &by_digest).await?);
 
     // Slipway's own rows still name it.
-    make_cold(&platform, &name).await?;
+    make_cold(&platform, &name, &layers).await?;
     let (log, third) = version(&platform, &remote, "v3").await?;
     assert!(log.contains("imported from the registry"), "{log}");
     assert_ne!(third, first, "{log}");

@@ -87,7 +87,8 @@ async fn a_step_signs_with_a_key_that_it_does_not_see() -> Result<()> {
     let (platform, since) = (Platform::from_env()?, Instant::now());
     let remote = remote::create(&platform, "ssh", "static").await?;
     std::fs::write(remote.tree.path.join("Dockerfile"), DOCKERFILE)?;
-    std::fs::write(remote.tree.path.join("sign.cjs"), SIGN)?;
+    // What one application's step made is not used again for another's: this one has to run.
+    std::fs::write(remote.tree.path.join("sign.cjs"), format!("// of {}\n{SIGN}", remote.app.name))?;
     remote::commit(&remote.tree, "Sign").await?;
     let (own, deploy) = (key()?, key()?);
     for (name, value, why) in [

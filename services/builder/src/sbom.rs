@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use futures::{Stream, StreamExt as _};
 use host::metrics::builds::Builds;
 use host::metrics::sboms::Sboms;
+use jiff::Timestamp;
 use registry::{Attachment, Registry};
 use sbom::{Found, Subject};
 use sqlx::PgPool;
@@ -27,7 +28,7 @@ use pipe::Pipe;
 const ASK_EVERY: Duration = Duration::from_secs(30);
 /// After a build of this one, so that its release is live and what follows is no part of anybody's push.
 const SETTLE: Duration = Duration::from_secs(5);
-/// Builds go first for so long in all, for each image.
+/// Builds go first until an image is so old: where they never end, no image waits for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// All of one image, before it is anybody else's.
@@ -70,13 +71,12 @@ pub(crate) async fn describe(
             return Ok(());
         }
         while !shutdown.is_cancelled() {
-            let began = Instant::now();
             match next(work, &mut known, &shutdown).await {
                 // As long again: after an upgrade there may be many, and none of them is urgent.
-                Ok(true) => {
-                    let _ = shutdown.run_until_cancelled(tokio::time::sleep(began.elapsed())).await;
+                Ok(Some(worked)) => {
+                    let _ = shutdown.run_until_cancelled(tokio::time::sleep(worked)).await;
                 }
-                Ok(false) => break,
+                Ok(None) => break,
                 Err(error) => {
                     tracing::debug!("looking for images without an SBOM: {error:#}");
                     break;
@@ -86,15 +86,15 @@ pub(crate) async fn describe(
     }
 }
 
-/// `false`: no image wants anything just now.
-async fn next(work: Work<'_>, known: &mut Known, shutdown: &CancellationToken) -> Result<bool> {
-    let mut pace = Pace { builds: work.builds, left: PATIENCE };
-    if shutdown.run_until_cancelled(pace.give_way()).await.is_none() {
-        return Ok(false);
-    }
-    let Some(wanted) = store::sbom::begin(work.db).await? else { return Ok(false) };
+/// How long one image took, without what it waited. `None`: none wants anything just now.
+async fn next(work: Work<'_>, known: &mut Known, shutdown: &CancellationToken) -> Result<Option<Duration>> {
+    let Some(wanted) = store::sbom::begin(work.db).await? else { return Ok(None) };
+    let age = Duration::try_from(Timestamp::now().duration_since(wanted.created_at.0)).unwrap_or_default();
+    let patience = PATIENCE.saturating_sub(age);
+    let mut pace = Pace { builds: work.builds, left: patience };
     let started = Instant::now();
     let making = async {
+        pace.give_way().await;
         let text = document(work, known, &wanted, &mut pace).await?;
         if let Err(error) = attach(work, &wanted, text.clone()).await {
             // It can be read from Slipway all the same.
@@ -104,11 +104,12 @@ async fn next(work: Work<'_>, known: &mut Known, shutdown: &CancellationToken) -
     };
     let Some(made) = shutdown.run_until_cancelled(tokio::time::timeout(IMAGE_MAX, making)).await else {
         store::sbom::hand_back(work.db, &wanted).await?;
-        return Ok(false);
+        return Ok(None);
     };
     let too_long = |_| Err(anyhow!("it took more than {} minutes", IMAGE_MAX.as_secs() / 60));
+    let worked = started.elapsed().saturating_sub(patience.saturating_sub(pace.left));
     match made.unwrap_or_else(too_long) {
-        Ok(_) => work.numbers.made(started.elapsed()),
+        Ok(_) => work.numbers.made(worked),
         Err(error) => {
             work.numbers.failed();
             let (digest, attempt) = (&wanted.digest, wanted.attempt);
@@ -116,10 +117,10 @@ async fn next(work: Work<'_>, known: &mut Known, shutdown: &CancellationToken) -
             store::sbom::fail(work.db, &wanted, &format!("{error:#}")).await?;
         }
     }
-    Ok(true)
+    Ok(Some(worked))
 }
 
-/// Builds go first, but not for ever.
+/// Builds go first, for a while.
 struct Pace<'a> {
     builds: &'a Builds,
     left: Duration,

@@ -124,8 +124,8 @@ async fn images_are_described_and_what_is_known_is_not_read_again(db: PgPool) {
     for own in [&one, &two] {
         let digest = image(&place.server, &[(&base, true), (own, true)]).await;
         builds.push(built(&db, place.app, &place.repository, &digest).await);
-        assert!(next(place.work(&db), &mut known, &shutdown).await.unwrap());
-        assert!(!next(place.work(&db), &mut known, &shutdown).await.unwrap());
+        assert!(next(place.work(&db), &mut known, &shutdown).await.unwrap().is_some());
+        assert!(next(place.work(&db), &mut known, &shutdown).await.unwrap().is_none());
     }
     assert_eq!(made(&db, &builds[0]).await, ["libc6 2.36", "one 1"]);
     assert_eq!(made(&db, &builds[1]).await, ["libc6 2.36", "two 1"]);
@@ -147,12 +147,12 @@ async fn an_image_that_cannot_be_read_says_why(db: PgPool) {
     {
         let digest = image(&place.server, &[(&content, is_there)]).await;
         let build = built(&db, place.app, &place.repository, &digest).await;
-        assert!(next(place.work(&db), &mut known, &CancellationToken::new()).await.unwrap());
+        assert!(next(place.work(&db), &mut known, &CancellationToken::new()).await.unwrap().is_some());
         let standing = store::sbom::of_build(&db, build.id).await.unwrap().unwrap();
         let Standing::Wanted(Some(fault)) = standing else { panic!("{number}: {standing:?}") };
         assert!(fault.contains(expected), "{fault}");
         assert!(
-            !next(place.work(&db), &mut known, &CancellationToken::new()).await.unwrap(),
+            next(place.work(&db), &mut known, &CancellationToken::new()).await.unwrap().is_none(),
             "not at once again"
         );
     }
@@ -175,7 +175,7 @@ async fn a_shutdown_leaves_it_to_others(db: PgPool) {
         shutdown.cancel();
     };
     let (more, ()) = tokio::join!(next(place.work(&db), &mut known, &shutdown), cancelling);
-    assert!(!more.unwrap());
+    assert!(more.unwrap().is_none());
     assert_eq!(store::sbom::of_build(&db, build.id).await.unwrap(), Some(Standing::Wanted(None)));
     let again = store::sbom::begin(&db).await.unwrap().unwrap();
     assert_eq!(again.attempt, 1, "the one before counts as none");
