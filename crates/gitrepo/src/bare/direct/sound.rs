@@ -101,8 +101,24 @@ pub(super) fn commit(bytes: &[u8]) -> Option<(Oid, Vec<Oid>)> {
         is_person(line).then_some(())?;
         rest = after;
     }
-    let is_ended = rest.starts_with(b"\n") || rest.windows(2).any(|it| it == b"\n\n");
-    (is_ended && !rest.starts_with(b"author ")).then_some((tree, parents))
+    is_rest(rest).then_some((tree, parents))
+}
+
+/// Signatures and an encoding, an empty line, and the message.
+fn is_rest(mut rest: &[u8]) -> bool {
+    let mut is_long = false;
+    while let Some((line, after)) = split(rest, b'\n') {
+        rest = after;
+        let begins = |starts: &[&str]| starts.iter().any(|start| line.starts_with(start.as_bytes()));
+        match line {
+            [] => return true,
+            [b' ', ..] if is_long => {}
+            _ if begins(&["gpgsig ", "gpgsig-sha256 ", "mergetag "]) => is_long = true,
+            _ if begins(&["encoding "]) => is_long = false,
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn id_line<'a>(bytes: &'a [u8], start: &[u8]) -> Option<(Oid, &'a [u8])> {
@@ -203,7 +219,9 @@ mod tests {
         };
         let good = text("A <> 1700000000 +0100", "gpgsig x\n y\n\nA message\n");
         assert_eq!(commit(good.as_bytes()).map(|(_, parents)| parents.len()), Some(1));
-        assert!(commit(text("A <a@b> 1 +0000", "\n").as_bytes()).is_some());
+        for end in ["\n", "encoding x\ngpgsig y\n z\n\nm", "\nm\n\n more"] {
+            assert!(commit(text("A <a@b> 1 +0000", end).as_bytes()).is_some(), "{end:?}");
+        }
         for (author, end) in [
             ("<a@b> 1 +0000", "\nm"),
             ("A<a@b> 1 +0000", "\nm"),
@@ -216,6 +234,10 @@ mod tests {
             ("A <a@b> 1 0000", "\nm"),
             ("A <a@b> 1 +00000", "\nm"),
             ("A <a@b> 1 +0000", "m"),
+            ("A <a@b> 1 +0000", "gpgsig x\n"),
+            ("A <a@b> 1 +0000", " more\n\nm"),
+            ("A <a@b> 1 +0000", "encoding x\n more\n\nm"),
+            ("A <a@b> 1 +0000", "other x\n\nm"),
             ("A <a@b> 1 +0000", "\nm\0"),
         ] {
             assert!(commit(text(author, end).as_bytes()).is_none(), "{author:?} {end:?}");
