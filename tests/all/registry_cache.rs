@@ -50,8 +50,13 @@ async fn version(platform: &Platform, remote: &Remote, version: &str) -> Result<
     Ok((log, random))
 }
 
-/// Drops what BuildKit keeps of the application: its steps, and the layers that were imported in place of some.
-async fn make_cold(platform: &Platform, name: &str, layers: &[String]) -> Result<()> {
+/// Drops what BuildKit keeps of the application: its steps, and the layers that were imported in place of some. With its
+/// disk it would lose its id as well; here the builder forgets it.
+async fn make_cold(platform: &Platform, db: &PgPool, name: &str, layers: &[String]) -> Result<()> {
+    sqlx::query("delete from worker_build using app where app.id = app_id and name = $1")
+        .bind(name)
+        .execute(db)
+        .await?;
     let layers = layers.iter().map(|digest| format!("imported {digest}"));
     let filters = std::iter::once(name.to_owned()).chain(layers).map(|it| format!("description~={it:?}"));
     let filters: Vec<String> = filters.collect();
@@ -116,7 +121,7 @@ async fn a_cold_buildkit_imports_the_cache_of_the_default_branch() -> Result<()>
     let (by_tag, by_digest) = (format!("{repository}:cache"), format!("{repository}@{digest}"));
     assert!(exists(&registry, &by_tag).await? && exists(&registry, &by_digest).await?);
 
-    make_cold(&platform, &name, &layers).await?;
+    make_cold(&platform, &db, &name, &layers).await?;
     let (log, second) = version(&platform, &remote, "v2").await?;
     assert!(log.contains("the cache of the default branch is imported from the registry"), "{log}");
     assert_eq!(second, first, "the step ran again: {log}");
@@ -128,7 +133,7 @@ async fn a_cold_buildkit_imports_the_cache_of_the_default_branch() -> Result<()>
     assert!(!exists(&registry, &by_tag).await? && !exists(&registry, &by_digest).await?);
 
     // Slipway's own rows still name it.
-    make_cold(&platform, &name, &layers).await?;
+    make_cold(&platform, &db, &name, &layers).await?;
     let (log, third) = version(&platform, &remote, "v3").await?;
     assert!(log.contains("imported from the registry"), "{log}");
     assert_ne!(third, first, "{log}");

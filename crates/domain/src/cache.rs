@@ -1,6 +1,7 @@
 //! When a BuildKit takes over an application's cache from the registry: as long as it may have less than that itself. Pure.
 
-/// A build takes over only those results that it needs itself, so one of them does not make a cold BuildKit warm.
+/// A build that imports takes over only those results that it needs itself, so one of them does not make a cold BuildKit
+/// warm. One that imports nothing counts as so many.
 pub const BUILDS_ENOUGH: i32 = 5;
 /// What was not used for so long may have had to make room.
 pub const IDLE_SECONDS_MAX: u32 = 24 * 60 * 60;

@@ -54,18 +54,20 @@ pub async fn known(db: &PgPool, app_id: Uuid) -> Result<Option<Known>> {
     Ok(Some(Known { reference, built: rows.into_iter().filter_map(built).collect() }))
 }
 
-/// The BuildKit of this id built the application. Of one that did so often it is written down once an hour.
-pub async fn built(db: &PgPool, app_id: Uuid, worker: &str) -> Result<()> {
+/// The BuildKit of this id built the application: from what it `imported`, which does not give it all, or by itself, and
+/// then it has all of it. Of one that is warm it is written down once an hour.
+pub async fn built(db: &PgPool, app_id: Uuid, worker: &str, imported: bool) -> Result<()> {
     sqlx::query(
-        "insert into worker_build as it (app_id, worker, builds) values ($1, $2, 1)
+        "insert into worker_build as it (app_id, worker, builds) values ($1, $2, $5)
          on conflict (app_id, worker) do update set built_at = now(), builds =
-             case when it.built_at < now() - make_interval(secs => $4) then 1 else least(it.builds + 1, $3) end
+             case when it.built_at < now() - make_interval(secs => $4) then $5 else least(it.builds + $5, $3) end
          where it.builds < $3 or it.built_at < now() - interval '1 hour'",
     )
     .bind(app_id)
     .bind(worker)
     .bind(BUILDS_ENOUGH)
     .bind(f64::from(IDLE_SECONDS_MAX))
+    .bind(if imported { 1 } else { BUILDS_ENOUGH })
     .execute(db)
     .await?;
     Ok(())

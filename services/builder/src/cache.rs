@@ -105,7 +105,7 @@ pub(crate) async fn known(builder: &Builder, subject: &Subject, attempt: i32) ->
 pub(crate) async fn keep(builder: &Builder, subject: &Subject, made: Made, succeeded: bool) {
     let Subject { app, build, settings } = subject;
     if let Some(worker) = &made.at.worker
-        && let Err(error) = store::cache::built(&builder.db, app.id, worker).await
+        && let Err(error) = store::cache::built(&builder.db, app.id, worker, made.at.is_imported).await
     {
         tracing::debug!("writing down which BuildKit built what: {error:#}");
     }

@@ -46,6 +46,8 @@ pub(crate) struct At {
     pub(crate) daemon: String,
     /// What the daemon keeps is known by this id.
     pub(crate) worker: Option<String>,
+    /// From a cache of the registry, as far as that has it.
+    pub(crate) is_imported: bool,
 }
 
 pub(crate) async fn make(builder: &Builder, order: Order<'_>, log: &Log) -> Result<(Image, At), Reason> {
@@ -61,7 +63,8 @@ pub(crate) async fn make(builder: &Builder, order: Order<'_>, log: &Log) -> Resu
     let repository = builder.images.repository(&order.subject.app.name);
     let worker = daemon.worker();
     let import = order.known.zip(worker.as_deref()).and_then(|(known, worker)| known.import(worker));
-    if import.is_some() {
+    let is_imported = import.is_some();
+    if is_imported {
         builder.numbers.cache_imported();
         log.say(format!(
             "{} has built little of this: the cache of the default branch is imported from the registry",
@@ -88,7 +91,7 @@ pub(crate) async fn make(builder: &Builder, order: Order<'_>, log: &Log) -> Resu
             let asking = Instant::now();
             let image = builder.images.confirm(repository, &solved.digest).await?;
             builder.numbers.phase(Phase::Confirm, asking.elapsed());
-            Ok((image, At { daemon: daemon.name().to_owned(), worker }))
+            Ok((image, At { daemon: daemon.name().to_owned(), worker, is_imported }))
         }
         Err(error) => {
             drop(lent);

@@ -31,8 +31,8 @@ async fn a_buildkit_imports_until_it_has_built_enough_itself(db: PgPool) {
     let one = Some("registry/demo@sha256:1".to_owned());
     for _ in 0..BUILDS_ENOUGH {
         assert_eq!(import(&db, demo, "w1").await, one);
-        built(&db, demo, "w1").await.unwrap();
-        built(&db, other, "w2").await.unwrap();
+        built(&db, demo, "w1", true).await.unwrap();
+        built(&db, other, "w2", true).await.unwrap();
     }
     assert_eq!(import(&db, demo, "w1").await, None);
     assert_eq!(import(&db, demo, "w2").await, one, "it built only another application");
@@ -40,6 +40,8 @@ async fn a_buildkit_imports_until_it_has_built_enough_itself(db: PgPool) {
 
     forget(&db, "w1").await.unwrap();
     assert_eq!(import(&db, demo, "w1").await, one, "its cache was set aside");
+    built(&db, demo, "w1", false).await.unwrap();
+    assert_eq!(import(&db, demo, "w1").await, None, "it made all of it itself");
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
@@ -47,11 +49,11 @@ async fn what_was_built_long_ago_does_not_count(db: PgPool) {
     let demo = app(&db, "demo").await;
     exported(&db, demo, "sha256:1", b"a", 1).await;
     for _ in 0..BUILDS_ENOUGH {
-        built(&db, demo, "w1").await.unwrap();
+        built(&db, demo, "w1", true).await.unwrap();
     }
     sqlx::query("update worker_build set built_at = now() - interval '2 days'").execute(&db).await.unwrap();
     assert!(import(&db, demo, "w1").await.is_some());
-    built(&db, demo, "w1").await.unwrap();
+    built(&db, demo, "w1", true).await.unwrap();
     assert!(import(&db, demo, "w1").await.is_some(), "it counts anew");
     sqlx::query("update worker_build set built_at = now() - interval '40 days'").execute(&db).await.unwrap();
     exported(&db, demo, "sha256:2", b"b", 1).await;
