@@ -1,90 +1,105 @@
 //! Whether all that a pushed commit leads to is there and as it should be. What a ref leads to was judged when it came.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use git2::{ObjectType, Odb, Oid, Repository};
 
 use super::sound::{self, Entry, Kind};
-use super::unpack::Objects;
+use super::unpack::{self, Objects};
 
-/// So many entries of trees are looked at: a change of some files in large directories needs some thousands.
-const ENTRIES_MAX: usize = 50_000;
+/// So much of commits and trees is looked at, of new ones and of those before them: a change of some files in large
+/// directories needs some hundred kilobytes.
+const BYTES_MAX: usize = 4 << 20;
 
 struct Look<'a> {
-    repository: &'a Repository,
     odb: &'a Odb<'a>,
     objects: &'a Objects,
-    seen: HashSet<Oid>,
-    entries: usize,
+    /// And what each of them is.
+    seen: HashMap<Oid, ObjectType>,
+    room: usize,
 }
 
 /// `None`: something is missing, not plain, or rare. Everything in `objects` is needed for the commit `new`.
 pub(super) fn connected(repository: &Repository, odb: &Odb<'_>, objects: &Objects, new: Oid) -> Option<()> {
-    let mut look = Look { repository, odb, objects, seen: HashSet::new(), entries: 0 };
-    let mut next = vec![new];
-    while let Some(id) = next.pop() {
-        if look.objects.contains_key(&id) {
-            if look.seen.insert(id) {
-                next.extend(look.commit(id)?);
-            }
-        } else if !look.is_tip(id) {
+    let mut look = Look { odb, objects, seen: HashMap::new(), room: BYTES_MAX };
+    // There may be many refs, and many parents to look for: each ref is read once, and not before it is needed.
+    let mut tips = repository.references().ok()?.flatten().filter_map(|it| it.target());
+    let mut passed = HashSet::new();
+    let mut is_tip = |id: Oid| {
+        passed.contains(&id)
+            || tips.any(|tip| {
+                passed.insert(tip);
+                tip == id
+            })
+    };
+    // What each commit's tree is, and its first parent.
+    let mut commits: HashMap<Oid, (Oid, Option<Oid>)> = HashMap::new();
+    let mut next = vec![(new, false)];
+    while let Some((id, are_parents_done)) = next.pop() {
+        if are_parents_done {
+            let (tree, parent) = *commits.get(&id)?;
+            look.tree(tree, parent.and_then(|it| commits.get(&it)).map(|(tree, _)| *tree))?;
+        } else if !objects.contains_key(&id) && !is_tip(id) {
             return None;
+        } else if look.is_new(id, ObjectType::Commit)? {
+            let (tree, parents) = sound::commit(&look.bytes(id, ObjectType::Commit)?)?;
+            commits.insert(id, (tree, parents.first().copied()));
+            if objects.contains_key(&id) {
+                // What it has in common with its first parent is looked at there, and not the other way round.
+                next.push((id, true));
+                next.extend(parents.into_iter().map(|parent| (parent, false)));
+            }
         }
     }
-    objects.keys().all(|id| look.seen.contains(id)).then_some(())
+    objects.keys().all(|id| look.seen.contains_key(id)).then_some(())
 }
 
-impl Look<'_> {
-    /// The parents of a commit that is just coming.
-    fn commit(&mut self, id: Oid) -> Option<Vec<Oid>> {
-        let (tree, parents) = sound::commit(&self.bytes(id, ObjectType::Commit)?)?;
-        // What the first parent has in the same place is complete: it was before, or it is looked at as well.
-        let before = match parents.first() {
-            Some(parent) => Some(sound::commit(&self.bytes(*parent, ObjectType::Commit)?)?.0),
-            None => None,
-        };
-        self.tree(tree, before)?;
-        Some(parents)
-    }
-
-    /// Without recursion: how deep directories nest is for whoever pushes to say.
+impl<'a> Look<'a> {
+    /// A tree that just comes, beside what is in its place in the first parent and complete. Without recursion: how deep
+    /// directories nest is for whoever pushes to say.
     fn tree(&mut self, tree: Oid, before: Option<Oid>) -> Option<()> {
         let mut next = vec![(tree, before)];
         while let Some((id, before)) = next.pop() {
-            if before == Some(id) || !self.seen.insert(id) {
+            if before == Some(id) || !self.is_new(id, ObjectType::Tree)? {
                 continue;
             }
             let bytes = self.bytes(id, ObjectType::Tree)?;
-            let old_bytes = before.and_then(|id| self.bytes(id, ObjectType::Tree)).unwrap_or_default();
+            let old_bytes = match before {
+                Some(id) => self.bytes(id, ObjectType::Tree)?,
+                None => Cow::default(),
+            };
             let old = sound::tree(&old_bytes).unwrap_or_default();
             let old: HashMap<&[u8], &Entry<'_>> = old.iter().map(|entry| (entry.name, entry)).collect();
             for entry in sound::tree(&bytes)? {
-                self.entries += 1;
                 let old = old.get(entry.name);
-                if self.entries > ENTRIES_MAX {
-                    return None;
-                } else if old.is_some_and(|old| old.is_same(&entry)) {
+                if old.is_some_and(|old| old.is_same(&entry)) {
                     continue;
                 } else if !entry.is_plain() {
                     return None;
                 } else if entry.kind == Kind::Directory {
                     next.push((entry.id, old.filter(|it| it.kind == Kind::Directory).map(|it| it.id)));
-                } else if !self.is_blob(entry.id) {
+                } else if self.is_new(entry.id, ObjectType::Blob)? && !self.is_blob(entry.id) {
                     return None;
-                } else {
-                    self.seen.insert(entry.id);
                 }
             }
         }
         Some(())
     }
 
-    fn bytes(&self, id: Oid, kind: ObjectType) -> Option<Vec<u8>> {
+    /// Whether it was not seen before. `None`: it was, as something else.
+    fn is_new(&mut self, id: Oid, kind: ObjectType) -> Option<bool> {
+        let before = self.seen.insert(id, kind);
+        before.is_none_or(|it| it == kind).then_some(before.is_none())
+    }
+
+    fn bytes(&mut self, id: Oid, kind: ObjectType) -> Option<Cow<'a, [u8]>> {
         if let Some(object) = self.objects.get(&id) {
-            return (object.kind == kind).then(|| object.bytes.clone());
+            self.room = self.room.checked_sub(object.bytes.len())?;
+            return (object.kind == kind).then_some(Cow::Borrowed(&object.bytes));
         }
-        let object = self.odb.read(id).ok()?;
-        (object.kind() == kind).then(|| object.data().to_vec())
+        let object = unpack::known(self.odb, id, &mut self.room)?;
+        (object.kind == kind).then_some(Cow::Owned(object.bytes))
     }
 
     fn is_blob(&self, id: Oid) -> bool {
@@ -92,11 +107,5 @@ impl Look<'_> {
             Some(object) => object.kind == ObjectType::Blob,
             None => self.odb.read_header(id).is_ok_and(|(_, kind)| kind == ObjectType::Blob),
         }
-    }
-
-    /// Whether a ref leads there.
-    fn is_tip(&self, id: Oid) -> bool {
-        let Ok(references) = self.repository.references() else { return false };
-        references.flatten().any(|reference| reference.target() == Some(id))
     }
 }

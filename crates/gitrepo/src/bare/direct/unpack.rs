@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use flate2::{Decompress, FlushDecompress, Status};
 use git2::{ObjectType, Odb, OdbLookupFlags, Oid};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 const OBJECTS_MAX: u32 = 1_000;
 /// Of all objects, and of those that their deltas are made against.
@@ -31,12 +32,14 @@ struct Reader<'a> {
 
 /// `None`: this is no pack, not a small one, or one of which a delta's base is not known here.
 pub(super) fn unpack(pack: &[u8], odb: &Odb<'_>) -> Option<Objects> {
-    let (start, rest) = pack.split_at_checked(HEADER)?;
+    let (pack, checksum) = pack.split_last_chunk::<CHECKSUM>()?;
+    let start = pack.get(..HEADER)?;
     let count = u32::from_be_bytes(start[8..].try_into().ok()?);
-    if &start[..8] != b"PACK\0\0\0\x02" || count > OBJECTS_MAX || rest.len() < CHECKSUM {
+    let is_small = &start[..8] == b"PACK\0\0\0\x02" && count <= OBJECTS_MAX;
+    if !is_small || digest(&SHA1_FOR_LEGACY_USE_ONLY, pack).as_ref() != checksum {
         return None;
     }
-    let mut reader = Reader { pack: &pack[..pack.len() - CHECKSUM], at: HEADER, room: BYTES_MAX };
+    let mut reader = Reader { pack, at: HEADER, room: BYTES_MAX };
     let mut found: Vec<(usize, Oid, Object)> = Vec::new();
     for _ in 0..count {
         let start = reader.at;
@@ -70,7 +73,8 @@ pub(super) fn unpack(pack: &[u8], odb: &Odb<'_>) -> Option<Objects> {
     is_whole.then(|| new.map(|(_, id, object)| (id, object)).collect())
 }
 
-fn known(odb: &Odb<'_>, id: Oid, room: &mut usize) -> Option<Object> {
+/// One that the repository has, if there is room for it.
+pub(super) fn known(odb: &Odb<'_>, id: Oid, room: &mut usize) -> Option<Object> {
     let (size, _) = odb.read_header(id).ok()?;
     *room = room.checked_sub(size)?;
     let object = odb.read(id).ok()?;
@@ -228,7 +232,9 @@ mod tests {
             pack.extend_from_slice(base.as_bytes());
             let mut deflated = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
             std::io::Write::write_all(&mut deflated, &delta).unwrap();
-            [pack, deflated.finish().unwrap(), vec![0; CHECKSUM]].concat()
+            let pack = [pack, deflated.finish().unwrap()].concat();
+            let checksum = digest(&SHA1_FOR_LEGACY_USE_ONLY, &pack);
+            [&pack, checksum.as_ref()].concat()
         };
         let few = unpack(&pack(200), &odb).unwrap();
         assert_eq!(few.values().map(|it| it.bytes.len()).sum::<usize>(), 200 * 0x10000);
