@@ -1,8 +1,8 @@
 //! The repositories that are pushed to here: one bare repository per application id, written by one process.
 //!
-//! Packs are judged and stored by `git receive-pack`, or here when there is nothing to judge ([`Repository::stage`]); refs
-//! are read and written with libgit2. Whoever is not told
-//! otherwise by a function's description may call it on any thread; those that "block" read or write much, or wait.
+//! Packs are judged and stored by `git receive-pack`, or here when they are small and plainly good
+//! ([`Repository::stage`]); refs are read and written with libgit2. Whoever is not told otherwise by a function's
+//! description may call it on any thread; those that "block" read or write much, or wait.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -32,6 +32,8 @@ pub use refs::{Pin, pin_name};
 
 /// How long a new process waits for the one before it to end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long cleaning a repository may keep a push waiting.
+const PUSH_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a reader waits until packs or leftovers have been removed, which takes milliseconds.
 const READ_PATIENCE: Duration = Duration::from_secs(10);
 const SUFFIX: &str = ".git";
@@ -150,11 +152,16 @@ impl Repository {
 
     /// libgit2, unlike git, does not look for what it misses in the packs that came instead.
     fn read(&self) -> Result<Reading, GitError> {
-        let lock = lock::open(&self.lock_file())?;
-        if !lock::take(&lock, lock::Kind::Shared, READ_PATIENCE)? {
+        let Some(lock) = self.share(READ_PATIENCE)? else {
             return Err(GitError::Other(anyhow!("{} is being cleaned for long", self.path.display())));
-        }
+        };
         Ok(Reading { repository: self.open()?, _lock: lock })
+    }
+
+    /// Nothing is taken away from the repository as long as the file is open. `None`: it is being cleaned. Blocks.
+    fn share(&self, patience: Duration) -> Result<Option<File>, GitError> {
+        let lock = lock::open(&self.lock_file())?;
+        Ok(lock::take(&lock, lock::Kind::Shared, patience)?.then_some(lock))
     }
 
     fn open(&self) -> Result<git2::Repository, GitError> {

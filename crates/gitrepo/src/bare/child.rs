@@ -2,16 +2,13 @@
 //! and none of it can be set by what was pushed: there are no hooks and no replaced objects.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::process::{Child, Command};
 
-use super::{Repository, lock};
+use super::{PUSH_PATIENCE, Repository};
 use crate::{GitError, command};
 
-/// How long cleaning a repository may keep a push waiting.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// The largest piece of memory that git asks for at once, or it gives up. Without a limit a pack of some kilobytes, which
 /// says that it holds a tree of 10 GB or four thousand million objects, ends the whole receiver. Files above
 /// `core.bigFileThreshold` are not held in memory.
@@ -55,10 +52,9 @@ impl Repository {
     /// begun it ends, and without the end of its input it begins nothing. It holds the repository's lock as long as it
     /// lives, so that [`Repository::clean`] never runs beside it. Blocks for a moment when that is running.
     pub fn receive_pack(&self, pack_max_bytes: u64) -> Result<Child, GitError> {
-        let lock = lock::open(&self.lock_file())?;
-        if !lock::take(&lock, lock::Kind::Shared, PATIENCE)? {
+        let Some(lock) = self.share(PUSH_PATIENCE)? else {
             return Err(GitError::Other(anyhow!("the repository is being cleaned: push again")));
-        }
+        };
         // A lock belongs to an opened file: this one is the child's as well.
         command::spawn(self.receive_pack_command(pack_max_bytes).stderr(lock))
     }

@@ -12,7 +12,6 @@ mod unpack;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::anyhow;
 use domain::commit::Commit;
@@ -20,13 +19,11 @@ use git2::{Buf, Indexer, Odb, Oid};
 use uuid::Uuid;
 
 use self::unpack::Objects;
-use super::{Repository, files, layout, lock};
+use super::{PUSH_PATIENCE, Repository, files, layout};
 use crate::GitError;
 
 /// Larger packs are git's. With each limit inside: a push like this may take some 40 MB of memory for a moment.
 pub const PACK_MAX: usize = 1 << 20;
-/// How long cleaning a repository may keep a push waiting.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// The janitor knows by the start of its name what this is.
 const QUARANTINE: &str = "tmp_objdir-direct-";
 const FILE_MODE: u32 = 0o444;
@@ -56,10 +53,10 @@ impl Drop for Quarantine {
 impl Repository {
     /// `None`: git is to judge the push of `new` with this pack. Blocks.
     pub fn stage(&self, pack: &[u8], new: &Commit) -> Result<Option<Staged>, GitError> {
-        let held = lock::open(&self.lock_file())?;
-        if pack.len() > PACK_MAX || !lock::take(&held, lock::Kind::Shared, PATIENCE)? {
+        if pack.len() > PACK_MAX {
             return Ok(None);
         }
+        let Some(lock) = self.share(PUSH_PATIENCE)? else { return Ok(None) };
         let repository = self.open()?;
         let odb = repository.odb()?;
         let Some(objects) = unpack::unpack(pack, &odb) else { return Ok(None) };
@@ -68,7 +65,7 @@ impl Repository {
             return Ok(None);
         }
         let quarantine = (!objects.is_empty()).then(|| quarantine(&self.path, &objects)).transpose()?;
-        Ok(Some(Staged { repository: self.path.clone(), commit: new.clone(), quarantine, _lock: held }))
+        Ok(Some(Staged { repository: self.path.clone(), commit: new.clone(), quarantine, _lock: lock }))
     }
 }
 

@@ -45,10 +45,7 @@ impl Repository {
     }
 
     pub(super) async fn repack(&self, old: Packs) -> Result<(), GitError> {
-        let lock = lock::open(&self.lock_file())?;
-        if !lock::take(&lock, lock::Kind::Shared, Duration::ZERO)? {
-            return Ok(());
-        }
+        let Some(lock) = self.share(Duration::ZERO)? else { return Ok(()) };
         let repository = self.clone();
         let tips = blocking(move || repository.tips()).await?;
         let new = self.pack(&old, &tips).await?;

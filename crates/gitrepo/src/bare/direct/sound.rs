@@ -1,7 +1,6 @@
 //! Commits and trees in which nothing is unusual. Less than git accepts, and nothing that it refuses: git's `fsck` of what
 //! is found here complains about nothing. Pure.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use git2::Oid;
@@ -67,7 +66,7 @@ pub(super) fn tree(mut bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
             _ => return None,
         };
         let entry = Entry { mode, name, id: Oid::from_bytes(id).ok()?, kind };
-        let is_next = entries.last().is_none_or(|before| order(before, &entry) == Ordering::Less);
+        let is_next = entries.last().is_none_or(|before| sort_key(before).lt(sort_key(&entry)));
         if name.is_empty() || entry.id.is_zero() || !is_next || !names.insert(name) {
             return None;
         }
@@ -76,13 +75,9 @@ pub(super) fn tree(mut bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
     Some(entries)
 }
 
-/// Directories are sorted as if their names ended with a slash.
-fn order(one: &Entry<'_>, other: &Entry<'_>) -> Ordering {
-    let bytes = |entry: &Entry<'_>| {
-        let slash = (entry.kind == Kind::Directory).then_some(b'/');
-        [entry.name, slash.as_slice()].concat()
-    };
-    bytes(one).cmp(&bytes(other))
+/// What entries are sorted by: directories as if their names ended with a slash.
+fn sort_key<'e>(entry: &'e Entry<'_>) -> impl Iterator<Item = &'e u8> {
+    entry.name.iter().chain((entry.kind == Kind::Directory).then_some(&b'/'))
 }
 
 /// The tree and the parents of a commit.
