@@ -10,13 +10,11 @@ use axum::response::{IntoResponse, Response};
 use domain::push_options::{self, PushOptions};
 use domain::scope::Scope;
 use futures::StreamExt as _;
-use gitrepo::bare::pin_name;
 use gitwire::report::Verdict;
 use gitwire::request::{self, BadRequest, Update};
 use host::trace::parent::{self, Parent};
 use store::app::{App, NewApp};
 use tokio_stream::wrappers::ReceiverStream;
-use uuid::Uuid;
 
 use super::auth::{self, Asker, Refusal, Target};
 use super::policy::{self, Action};
@@ -236,11 +234,6 @@ fn result(body: Body) -> Response {
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, body).into_response()
-}
-
-/// The names of the pin of a push and of what git is told.
-pub(super) fn pin_update(id: Uuid, branch: &str, new: &domain::commit::Commit) -> Update {
-    Update { old: None, new: Some(new.clone()), name: pin_name(id, branch) }
 }
 
 #[cfg(test)]

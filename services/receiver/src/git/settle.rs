@@ -22,7 +22,7 @@ use super::child::{self, Answer};
 use super::policy::Action;
 use super::take::Taker;
 use super::wire::Wire;
-use super::{Git, receive, stream};
+use super::{Git, stream};
 
 /// How often an intent is renewed while it is being received, and how often the database is asked again when it is away.
 const RENEW_EVERY: Duration = Duration::from_secs(15);
@@ -59,7 +59,9 @@ impl Pushed {
     /// What git is told.
     pub(super) fn updates(&self) -> Vec<Update> {
         let update = |(id, action): &(Uuid, Action)| match action {
-            Action::Build { branch, new, .. } => Some(receive::pin_update(*id, branch, new)),
+            Action::Build { branch, new, .. } => {
+                Some(Update { old: None, new: Some(new.clone()), name: pin_name(*id, branch) })
+            }
             Action::StoreTag(update) | Action::DeleteTag(update) => Some(update.clone()),
             Action::DeleteBranch { .. } => None,
         };
@@ -170,7 +172,7 @@ async fn build(push: &Push, id: Uuid, new: &Commit, taken: Result<(), String>) -
     }
 }
 
-async fn abort(git: &Git, id: Uuid, why: &str) -> Result<()> {
+pub(super) async fn abort(git: &Git, id: Uuid, why: &str) -> Result<()> {
     store::push::end(&mut *git.db.acquire().await?, id, PushState::Aborted, Some(why)).await?;
     Ok(())
 }

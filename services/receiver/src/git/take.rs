@@ -37,15 +37,13 @@ pub(super) async fn take(
     let (mut read, mut body) = pack;
     let git = push.git.clone();
     let is_small = read_small(&git, &mut read, &mut body).await;
+    let read = Bytes::from(read);
     let begin = async {
         if is_small
             && shallow.is_empty()
-            && let Some((staged, pack)) = stage(&push, updates, &mut read).await?
+            && let Some(staged) = stage(&push, updates, read.clone()).await?
         {
-            read = pack;
-            if let Some(staged) = staged {
-                return Ok((Taker::Here(staged), None));
-            }
+            return Ok((Taker::Here(staged), None));
         }
         let mut child = push.repository.receive_pack(git.pack_max_bytes)?;
         let mut stdin = child.stdin.take().ok_or_else(|| anyhow::anyhow!("git has no input"))?;
@@ -54,7 +52,17 @@ pub(super) async fn take(
         anyhow::Ok((Taker::Git(child), Some(stdin)))
     };
     let (intended, begun) = tokio::join!(intend(&push), begin);
-    let (taker, stdin) = begun?;
+    let (taker, stdin) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            if intended.is_ok()
+                && let Some((id, ..)) = push.pushed.build()
+            {
+                settle::abort(&git, id, &format!("{error:#}")).await?;
+            }
+            return Err(error.into());
+        }
+    };
     if let Err(error) = intended {
         // Without the rest of its input git ends by itself, and takes its quarantine along.
         drop(stdin);
@@ -84,20 +92,15 @@ async fn read_small(git: &Git, read: &mut Vec<u8>, body: &mut BodyDataStream) ->
 }
 
 /// `None`: there is more to it than one new commit. What could not be tried, for want of room on the disk as well, git
-/// tries again and finds words for. The pack is given back.
-async fn stage(
-    push: &Push,
-    updates: &[Update],
-    pack: &mut Vec<u8>,
-) -> Result<Option<(Option<Staged>, Vec<u8>)>> {
+/// tries again and finds words for.
+async fn stage(push: &Push, updates: &[Update], pack: Bytes) -> Result<Option<Staged>> {
     let ([_], Some((.., new))) = (updates, push.pushed.build()) else { return Ok(None) };
-    let (repository, new, pack) = (push.repository.clone(), new.clone(), std::mem::take(pack));
-    let (staged, pack) = tokio::task::spawn_blocking(move || (repository.stage(&pack, &new), pack)).await?;
-    let staged = staged.unwrap_or_else(|error| {
+    let (repository, new) = (push.repository.clone(), new.clone());
+    let staged = tokio::task::spawn_blocking(move || repository.stage(&pack, &new)).await?;
+    Ok(staged.unwrap_or_else(|error| {
         tracing::debug!(push.app.name, "a push is left to git: {error}");
         None
-    });
-    Ok(Some((staged, pack)))
+    }))
 }
 
 async fn intend(push: &Push) -> Result<()> {
@@ -121,9 +124,9 @@ async fn intend(push: &Push) -> Result<()> {
 
 /// Sends the pack on. When git has stopped reading, the rest is read all the same: a client that cannot send its push to
 /// the end never hears what was wrong with it. A pack that is cut off ends git's input early, and git refuses it.
-async fn pump(git: &Git, stdin: ChildStdin, read: Vec<u8>, mut body: BodyDataStream) {
+async fn pump(git: &Git, stdin: ChildStdin, read: Bytes, mut body: BodyDataStream) {
     let mut stdin = Some(stdin);
-    let mut next = Some(Ok(Bytes::from(read)));
+    let mut next = Some(Ok(read));
     let mut size: u64 = 0;
     while let Some(Ok(chunk)) = next {
         size += chunk.len() as u64;

@@ -24,6 +24,8 @@ const PACK_MAX: u64 = 100 << 10;
 
 /// A receiver that takes small packs, and a work tree that is pushed to it.
 pub(super) struct Pushed {
+    /// With the token of who pushes.
+    pub(super) url: String,
     folder: TempDir,
     _serving: JoinSet<()>,
 }
@@ -44,10 +46,11 @@ impl Pushed {
         let new =
             NewToken { name: "ada", scope: Scope::Push, app_id: None, seconds: None, created_by: "test" };
         let (_, secret) = store::token::create(db, &new).await.unwrap().unwrap();
-        let pushed = Pushed { folder, _serving: serving };
+        let url = format!("http://git:{secret}@{address}/demo.git");
+        let pushed = Pushed { url, folder, _serving: serving };
         std::fs::create_dir(pushed.tree()).unwrap();
         pushed.git(&["init", "--quiet", "--initial-branch=main"]).await;
-        pushed.git(&["remote", "add", "slipway", &format!("http://git:{secret}@{address}/demo.git")]).await;
+        pushed.git(&["remote", "add", "slipway", &pushed.url]).await;
         pushed.git(&["commit", "--quiet", "--allow-empty", "--message=First"]).await;
         pushed
     }
