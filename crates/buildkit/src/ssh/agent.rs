@@ -3,8 +3,9 @@
 use super::key::Key;
 use super::wire::{Fields, string};
 
-/// As large as OpenSSH's agent takes them.
-const MESSAGE_MAX: usize = 256 << 10;
+/// What is to be signed for a session has some kilobytes at most. A step may begin a message on each of a thousand
+/// connections, and each is kept until it is whole.
+const MESSAGE_MAX: usize = 32 << 10;
 
 const FAILURE: u8 = 5;
 const REQUEST_IDENTITIES: u8 = 11;

@@ -16,6 +16,8 @@ const MAGIC: &[u8] = b"openssh-key-v1\0";
 /// The hash that a client wants an RSA key to use; without either it wants SHA-1, which no server takes any more.
 const RSA_SHA2_256: u32 = 2;
 const RSA_SHA2_512: u32 = 4;
+/// How many bytes an RSA key may have.
+const RSA_SIZES: [usize; 3] = [256, 384, 512];
 
 /// Why a secret cannot be an SSH key. No line of a key is quoted: the log leaves those out.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,6 +146,13 @@ fn ecdsa(
 fn of_rsa(fields: &mut Fields<'_>) -> Result<Key, BadKey> {
     let mut read = || fields.number().filter(|it| !it.is_empty()).ok_or(BadKey::Format);
     let (n, e, d, q_inverse, p, q) = (read()?, read()?, read()?, read()?, read()?, read()?);
+    if !RSA_SIZES.contains(&n.len()) {
+        return Err(BadKey::Type(format!("RSA with {} bits", n.len() * 8)));
+    }
+    // A secret may be large, and an exponent of it would take minutes.
+    if [d, p, q].iter().any(|it| it.len() > n.len()) {
+        return Err(BadKey::Format);
+    }
     let components = KeyPairComponents {
         public_key: PublicKeyComponents { n, e },
         d,
@@ -153,8 +162,7 @@ fn of_rsa(fields: &mut Fields<'_>) -> Result<Key, BadKey> {
         dQ: &*exponent(d, q),
         qInv: q_inverse,
     };
-    let pair = rsa::KeyPair::from_components(&components);
-    let pair = pair.map_err(|_| BadKey::Type(format!("RSA with {} bits", n.len() * 8)))?;
+    let pair = rsa::KeyPair::from_components(&components).map_err(|_| BadKey::Format)?;
     let public = [string(b"ssh-rsa"), number(e), number(n)].concat();
     Ok(Key { public, signer: Signer::Rsa(Box::new(pair)) })
 }

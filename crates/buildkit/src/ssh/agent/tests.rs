@@ -53,6 +53,6 @@ fn messages_come_in_any_pieces() {
         assert_eq!(read, [&b"one"[..], b"", b"three"], "{size}");
     }
     let mut messages = Messages::default();
-    messages.feed(&[0, 4, 0, 1]);
+    messages.feed(&[0, 0, 128, 1]);
     assert_eq!(messages.next(), Err(TooLong));
 }

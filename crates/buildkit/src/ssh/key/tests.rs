@@ -132,11 +132,17 @@ fn what_is_no_key_says_why() {
     let short: Vec<_> =
         [&[0xff; 128][..], &[1, 0, 1], &[3; 128], &[3], &[0xff; 64], &[0xff; 64]].map(number).into();
     assert_eq!(why(&file("ssh-rsa", &[], &short)), BadKey::Type("RSA with 1024 bits".to_owned()));
+    let rsa = |n: usize, d: usize| {
+        let numbers = [&vec![0xff; n][..], &[1, 0, 1], &vec![3; d], &[3], &[0xff; 128], &[0xff; 128]];
+        file("ssh-rsa", &[], &numbers.map(number))
+    };
+    assert_eq!(why(&rsa(1024, 1024)), BadKey::Type("RSA with 8192 bits".to_owned()));
+    let (damaged, endless) = (rsa(256, 256), rsa(256, 300));
     let (cut, odd) = (enclosed(&RSA[..68]), enclosed(&RSA[..70]));
     let strange = file("an\nescape", &[], &[]);
     let public = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ ann@example";
     let older = enclosed(RSA).replace("OPENSSH", "RSA");
-    for other in ["", "s3cr3t", public, BEGIN, &cut, &odd, &strange, &older] {
+    for other in ["", "s3cr3t", public, BEGIN, &cut, &odd, &strange, &older, &damaged, &endless] {
         assert_eq!(why(other), BadKey::Format, "{other}");
     }
 }
