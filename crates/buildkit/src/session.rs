@@ -1,8 +1,7 @@
 //! A session: the services that BuildKit calls back into while it builds.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+mod serving;
+
 use std::time::Duration;
 
 use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
@@ -23,7 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,20 +31,19 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::filesync::Files;
-use crate::secrets::{Safe, SecretValues};
-use crate::source::Source;
+use crate::secrets::Safe;
 use crate::ssh::Agents;
 use crate::tunnel::Tunnel;
 use crate::{Channel, MESSAGE_MAX, SolveError, daemon};
+
+pub(crate) use self::serving::Serving;
+pub use self::serving::{Logins, Services};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME_MAX: u32 = 1 << 20;
 const STREAMS_MAX: u32 = 1024;
-
-/// As many sentences about what a build lacks are kept.
-const LACKING_MAX: usize = 16;
 
 const METHODS: [&str; 6] = [
     "/grpc.health.v1.Health/Check",
@@ -55,65 +53,6 @@ const METHODS: [&str; 6] = [
     "/moby.sshforward.v1.SSH/CheckAgent",
     "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
-
-/// User and secret by registry host, as BuildKit names it.
-pub type Logins = BTreeMap<String, (String, SecretString)>;
-
-/// What a build may ask us for.
-pub struct Services {
-    /// By the name that its graph calls them by.
-    pub sources: BTreeMap<String, Arc<dyn Source>>,
-    pub logins: Logins,
-    pub secrets: SecretValues,
-}
-
-impl fmt::Debug for Services {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Services")
-            .field("sources", &self.sources.keys())
-            .field("hosts", &self.logins.keys())
-            .field("secrets", &self.secrets.keys())
-            .finish()
-    }
-}
-
-/// What the build that uses a session just now may ask for; nothing between two builds.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Serving {
-    services: Arc<RwLock<Option<Arc<Services>>>>,
-    lacking: Arc<Mutex<BTreeSet<String>>>,
-}
-
-impl Serving {
-    pub(crate) fn get(&self) -> Result<Arc<Services>, Status> {
-        let services = self.services.read().unwrap_or_else(PoisonError::into_inner).clone();
-        services.ok_or_else(|| Status::failed_precondition("no build uses this session now"))
-    }
-
-    /// The build asked for something that it does not have.
-    pub(crate) fn lacks(&self, why: &str) {
-        let mut lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
-        if lacking.len() < LACKING_MAX {
-            lacking.insert(why.to_owned());
-        }
-    }
-
-    pub(crate) fn lacking(&self) -> Vec<String> {
-        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(services: Services) -> Serving {
-        let serving = Serving::default();
-        serving.set(Some(services));
-        serving
-    }
-
-    fn set(&self, services: Option<Services>) {
-        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        *self.services.write().unwrap_or_else(PoisonError::into_inner) = services.map(Arc::new);
-    }
-}
 
 /// An open session, for one build after the other. BuildKit knows what it got from a session by the session's id: the
 /// longer one lasts, the less is sent again. Dropping it closes it, and a build that still needs it fails.

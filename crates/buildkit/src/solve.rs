@@ -62,8 +62,9 @@ pub struct Solved {
 }
 
 /// Builds and pushes. Steps and lines go to `events` as they come, all of them before this returns and none with a
-/// secret in it that `redactor` knows, under the names that `names` gives them; a receiver that went away stops only them. While `events` is full BuildKit keeps
-/// what the steps write, and they go on. Dropping the future cancels the build.
+/// secret in it that `redactor` knows, under the names that `names` gives them; a receiver that went away stops only
+/// them. While `events` is full BuildKit keeps what the steps write, and they go on. Dropping the future cancels the
+/// build.
 pub async fn solve(
     channel: &Channel,
     request: SolveRequest,

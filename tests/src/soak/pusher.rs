@@ -142,7 +142,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Text that does not compress, the same for the same commit.
+/// Makes a link, or leads it elsewhere.
 fn link(tree: &Tree, n: u64) -> std::io::Result<()> {
     let path = tree.path.join("link");
     match std::fs::remove_file(&path) {
@@ -151,6 +151,7 @@ fn link(tree: &Tree, n: u64) -> std::io::Result<()> {
     }
 }
 
+/// Text that does not compress, the same for the same commit.
 fn noise(n: u64, lines: usize) -> String {
     let mut rng = StdRng::seed_from_u64(n);
     (0..lines).map(|_| format!("{:016x}{:016x}\n", rng.next_u64(), rng.next_u64())).collect()
