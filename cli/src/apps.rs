@@ -1,4 +1,4 @@
-//! `slipway apps`: create, list, show.
+//! `slipway apps`: create, list, show, set.
 
 use std::io::Write;
 
@@ -49,6 +49,10 @@ async fn set(server: &Server, wanted: &SetApp) -> Result<Value> {
     show::put(&mut body, "team", &wanted.team);
     show::put(&mut body, "weight", &wanted.weight);
     show::put(&mut body, "build_limit", &wanted.builds);
+    show::put(&mut body, "dockerfile", &wanted.dockerfile);
+    show::put(&mut body, "context", &wanted.context);
+    show::put(&mut body, "target", &wanted.target);
+    show::put(&mut body, "port", &wanted.port);
     if let (Some(branch), Some(policy)) = (&wanted.branch, wanted.policy) {
         body["branches"] = json!({ branch: policy.word() });
     }

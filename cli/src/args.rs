@@ -84,7 +84,7 @@ pub(crate) enum Apps {
     List,
     /// Show an application and its environments
     Show { app: String },
-    /// Set an application's share of the builders, and which commits of a branch are built
+    /// Set an application's share of the builders, which commits of a branch are built, and what of it is built how
     Set(SetApp),
 }
 
@@ -110,7 +110,7 @@ impl Policy {
 
 /// What is left out stays as it is.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = true, args = ["team", "weight", "builds", "policy"])]
+#[group(required = true, multiple = true, args = ["team", "weight", "builds", "policy", "dockerfile", "context", "target", "port"])]
 pub(crate) struct SetApp {
     pub(crate) app: String,
     /// The team whose turn its builds take
@@ -128,6 +128,18 @@ pub(crate) struct SetApp {
     /// Which of the branch's commits are built
     #[arg(long, value_enum, requires = "branch")]
     pub(crate) policy: Option<Policy>,
+    /// The Dockerfile's path in the repository, for builds that begin from now on; "": `Dockerfile`
+    #[arg(long)]
+    pub(crate) dockerfile: Option<String>,
+    /// The folder whose files the Dockerfile may copy; "": all of the repository
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) context: Option<String>,
+    /// The stage of the Dockerfile that is wanted; "": the last
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// The port the application listens on; 0: the one the image exposes, or else 8080
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -36,6 +36,26 @@ async fn shares_are_set_and_shown(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn what_is_built_is_set_and_shown(db: PgPool) {
+    let rig = Rig::logged_in(&db).await;
+    let set = async |more: &[&str]| rig.ok(&[&["apps", "set", "demo"][..], more].concat()).await;
+    let value = |shown: &str, label: &str| {
+        let line = shown.lines().find_map(|line| line.strip_prefix(label)).map(str::trim);
+        line.map(str::to_owned)
+    };
+    let shown = set(&["--dockerfile", "web/Dockerfile", "--context", "web", "--target", "app"]).await;
+    for (label, expected) in [("Dockerfile", "web/Dockerfile"), ("Context", "web"), ("Target", "app")] {
+        assert_eq!(value(&shown, label).as_deref(), Some(expected), "{shown}");
+    }
+    assert_eq!(value(&set(&["--port", "3000"]).await, "Port").as_deref(), Some("3000"));
+    let shown = set(&["--port", "0", "--target", "", "--weight", "2"]).await;
+    assert_eq!((value(&shown, "Port"), value(&shown, "Target")), (None, None), "{shown}");
+    assert!(shown.contains("weight 2") && shown.contains("web/Dockerfile"), "{shown}");
+    let wrong = rig.fails(&["apps", "set", "demo", "--context", "../web"]).await;
+    assert!(wrong.contains("a folder inside the repository"), "{wrong}");
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn a_build_that_waits_says_why(db: PgPool) {
     let rig = Rig::logged_in(&db).await;
     pushed(&db, 'a').await;

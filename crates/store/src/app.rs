@@ -126,6 +126,35 @@ pub async fn create(conn: &mut PgConnection, app: &NewApp<'_>) -> Result<Option<
     .await?)
 }
 
+/// What of the repository is built, and where it listens, from now on; what is left out stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Change<'a> {
+    pub dockerfile: Option<&'a str>,
+    pub context: Option<&'a str>,
+    /// `Some(None)`: the last stage.
+    pub target: Option<Option<&'a str>>,
+    /// `Some(None)`: the one that the image exposes.
+    pub port: Option<Option<u16>>,
+}
+
+/// Holds for the builds that begin from now on. Answers the application as it is then.
+pub async fn change(conn: &mut PgConnection, app_id: Uuid, change: &Change<'_>) -> Result<App> {
+    Ok(sqlx::query_as(
+        "update app set dockerfile = coalesce($2, dockerfile), context = coalesce($3, context),
+             target = case when $4 then $5 else target end, port = case when $6 then $7 else port end
+         where id = $1 returning *",
+    )
+    .bind(app_id)
+    .bind(change.dockerfile)
+    .bind(change.context)
+    .bind(change.target.is_some())
+    .bind(change.target.flatten())
+    .bind(change.port.is_some())
+    .bind(change.port.flatten().map(i32::from))
+    .fetch_one(conn)
+    .await?)
+}
+
 pub async fn create_hook(conn: &mut PgConnection, app_id: Uuid, secret: &str) -> Result<Hook> {
     Ok(sqlx::query_as(
         "insert into hook (id, app_id, secret) values ($1, $2, $3) returning id, app_id, secret",
@@ -162,3 +191,6 @@ pub async fn hook_of(db: &PgPool, app_id: Uuid) -> Result<Option<Hook>> {
         .fetch_optional(db)
         .await?)
 }
+
+#[cfg(test)]
+mod tests;

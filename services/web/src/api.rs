@@ -3,6 +3,7 @@
 
 mod apps;
 mod builds;
+mod change;
 mod environments;
 mod garbage;
 mod log;
@@ -86,7 +87,7 @@ pub(crate) fn described() -> OpenApiRouter<Web> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(whoami))
         .routes(routes!(apps::list, apps::create))
-        .routes(routes!(apps::show, teams::change))
+        .routes(routes!(apps::show, change::change))
         .routes(routes!(teams::list))
         .routes(routes!(teams::set))
         .routes(routes!(environments::list))

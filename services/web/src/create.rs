@@ -1,6 +1,7 @@
 //! Creating an application: what the API and the form take, checked and stored in one place.
 
 mod check;
+pub(crate) mod source;
 
 use anyhow::Result;
 use domain::job::JobKind;
@@ -8,7 +9,7 @@ use store::app::{App, NewApp};
 
 use crate::{Web, auth};
 
-pub(crate) use check::{check, is_branch};
+pub(crate) use check::{Faults, check, is_branch};
 
 /// What a caller gives. Everything but the name can be left out; an empty text counts as left out.
 #[derive(Default, serde::Deserialize, utoipa::ToSchema)]

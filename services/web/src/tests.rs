@@ -3,6 +3,7 @@
 mod access;
 mod builds;
 mod cancelling;
+mod changing;
 mod creating;
 mod environments;
 mod following;

@@ -4,18 +4,18 @@ use domain::forge_kind::ForgeKind;
 use store::app::{Forge, NewApp};
 use url::Url;
 
-use super::{FieldError, Wanted};
+use super::{FieldError, Wanted, source};
 
 /// Of a path, a branch, a user or a token: nothing sensible is longer.
 const TEXT_MAX: usize = 500;
 
 /// What is wrong so far.
 #[derive(Default)]
-struct Faults(Vec<FieldError>);
+pub(crate) struct Faults(pub(crate) Vec<FieldError>);
 
 impl Faults {
     /// Notes what is wrong with the field, if anything is.
-    fn need<T>(&mut self, field: &'static str, checked: Result<T, String>) -> Option<T> {
+    pub(crate) fn need<T>(&mut self, field: &'static str, checked: Result<T, String>) -> Option<T> {
         checked.map_err(|detail| self.0.push(FieldError { field, detail })).ok()
     }
 }
@@ -24,12 +24,7 @@ impl Faults {
 pub(crate) fn check(wanted: &Wanted) -> Result<NewApp<'_>, Vec<FieldError>> {
     let mut faults = Faults::default();
     let default_branch = given(wanted.default_branch.as_ref()).unwrap_or("main");
-    let dockerfile = given(wanted.dockerfile.as_ref()).unwrap_or("Dockerfile");
     let health_path = given(wanted.health_path.as_ref()).unwrap_or("/");
-    let context = given(wanted.context.as_ref()).unwrap_or_default().trim_end_matches('/');
-    let target = given(wanted.target.as_ref());
-    let port =
-        wanted.port.map(|port| u16::try_from(port).ok().filter(|port| *port > 0).ok_or(port)).transpose();
 
     faults.need("name", domain::name::check_app(&wanted.name).map_err(|error| error.to_string()));
     let forge = forge(wanted, &mut faults);
@@ -37,27 +32,16 @@ pub(crate) fn check(wanted: &Wanted) -> Result<NewApp<'_>, Vec<FieldError>> {
         "default_branch",
         check_that(is_branch(default_branch), "git would not take this as a branch's name"),
     );
-    let is_inside =
-        |path: &str| check_text(path).is_ok() && !path.split('/').any(|part| matches!(part, "" | "." | ".."));
-    faults.need(
-        "dockerfile",
-        check_that(is_inside(dockerfile), "give a path inside the repository, such as deploy/Dockerfile"),
-    );
-    let is_context = context.is_empty() || is_inside(context);
-    faults.need(
-        "context",
-        check_that(is_context, "give a folder inside the repository, such as services/shop"),
-    );
-    let is_stage =
-        target.is_none_or(|stage| check_text(stage).is_ok() && !stage.contains(char::is_whitespace));
-    faults.need("target", check_that(is_stage, "give the name of a stage, as in FROM ... AS name"));
-    let port = faults.need("port", port.map_err(|_| "give a number from 1 to 65535".to_owned()));
+    let dockerfile = faults.need("dockerfile", source::dockerfile(text(wanted.dockerfile.as_ref())));
+    let context = faults.need("context", source::context(text(wanted.context.as_ref())));
+    let target = faults.need("target", source::target(text(wanted.target.as_ref())));
+    let port = faults.need("port", wanted.port.map(source::port).transpose());
     let is_path =
         health_path.starts_with('/') && check_text(health_path).is_ok() && !health_path.contains(' ');
     faults.need("health_path", check_that(is_path, "give a path that starts with a slash, such as /healthz"));
 
-    match port {
-        Some(port) if faults.0.is_empty() => Ok(NewApp {
+    match (dockerfile, context, target, port) {
+        (Some(dockerfile), Some(context), Some(target), Some(port)) if faults.0.is_empty() => Ok(NewApp {
             name: &wanted.name,
             forge,
             default_branch,
@@ -105,15 +89,19 @@ fn forge(wanted: &Wanted, faults: &mut Faults) -> Option<Forge> {
     })
 }
 
-fn given(text: Option<&String>) -> Option<&str> {
-    text.map(|text| text.trim()).filter(|text| !text.is_empty())
+fn text(given: Option<&String>) -> &str {
+    given.map_or("", |text| text.trim())
 }
 
-fn check_that(holds: bool, otherwise: &str) -> Result<(), String> {
+fn given(given: Option<&String>) -> Option<&str> {
+    Some(text(given)).filter(|text| !text.is_empty())
+}
+
+pub(super) fn check_that(holds: bool, otherwise: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise.to_owned()) }
 }
 
-fn check_text(text: &str) -> Result<(), String> {
+pub(super) fn check_text(text: &str) -> Result<(), String> {
     check_that(
         text.len() <= TEXT_MAX && !text.chars().any(char::is_control),
         "this is too long or holds a control character",
