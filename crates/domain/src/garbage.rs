@@ -12,6 +12,8 @@ word_enum! {
         Images = "images",
         /// Of repositories, at each builder.
         Mirrors = "mirrors",
+        /// That are pushed to the receiver, which keeps them all.
+        Repositories = "repositories",
         /// Of each BuildKit, which keeps its own limits.
         Caches = "caches",
         /// Of builds.

@@ -3,6 +3,7 @@
 mod flood;
 mod hooks;
 mod limits;
+mod measures;
 mod polls;
 mod reports;
 mod resolves;

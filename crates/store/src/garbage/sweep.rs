@@ -180,7 +180,7 @@ pub async fn overview(db: &PgPool) -> Result<Vec<Overview>> {
              array_remove(array_agg(case holder when '' then fault else holder || ': ' || fault end order by holder), null)
                  as faults
          from newest join removed using (kind) group by kind
-         order by array_position(array['images', 'mirrors', 'caches', 'logs'], kind)",
+         order by array_position(array['images', 'mirrors', 'repositories', 'caches', 'logs'], kind)",
     )
     .bind(DAYS)
     .bind(HOLDER_HOURS)

@@ -10,6 +10,7 @@ mod auth;
 mod child;
 mod decide;
 pub(crate) mod follow;
+pub(crate) mod measure;
 pub(crate) mod narrate;
 mod pack;
 pub(crate) mod policy;

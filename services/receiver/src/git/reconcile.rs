@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::Git;
 use super::accept::{self, Settled};
+use super::measure::measure;
 
 const EVERY: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -67,7 +68,8 @@ pub(crate) async fn run(git: Arc<Git>) -> Result<()> {
     }
 }
 
-/// Packs repositories that have grown many packs, one at a time, until shutdown. Apart from repairing: it may take long.
+/// Packs repositories that have grown many packs, one at a time, and measures them all, until shutdown. Apart from
+/// repairing: it may take long.
 pub(crate) async fn maintain(git: Arc<Git>) -> Result<()> {
     loop {
         tokio::select! {
@@ -82,6 +84,9 @@ pub(crate) async fn maintain(git: Arc<Git>) -> Result<()> {
                 },
                 () = git.shutdown.cancelled() => return Ok(()),
             }
+        }
+        if git.shutdown.run_until_cancelled(measure(&git)).await.is_none() {
+            return Ok(());
         }
     }
 }

@@ -24,7 +24,9 @@ async fn numbers_rules_and_faults_are_shown(db: PgPool) {
         fault: Some("The registry removes nothing"),
     };
     record(&db, &sweep).await.unwrap();
+    record(&db, &Sweep { kind: GarbageKind::Repositories, fault: None, ..sweep }).await.unwrap();
     let answer = get_json(&web, "/api/v1/garbage").await;
+    assert_eq!(answer["kinds"][1]["kind"], "repositories");
     let images = &answer["kinds"][0];
     assert_eq!((&images["kind"], &images["rule"]), (&json!("images"), &json!("Kept: <all>.")));
     assert_eq!(images["kept"], json!({"count": 12, "bytes": 1_500_000}));
@@ -36,9 +38,14 @@ async fn numbers_rules_and_faults_are_shown(db: PgPool) {
     );
     assert!(images["looked_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{images}");
     let page = get(&web, "/garbage").await.2;
-    for text in
-        ["Images in the registry", "12 · 1.5 MB", "3 · 4.5 kB", "7 · 70 B", "The registry removes nothing"]
-    {
+    for text in [
+        "Images in the registry",
+        "Repositories that are pushed here",
+        "12 · 1.5 MB",
+        "3 · 4.5 kB",
+        "7 · 70 B",
+        "The registry removes nothing",
+    ] {
         assert!(page.contains(text), "{text}: {page}");
     }
     assert!(!page.contains("<all>"), "{page}");

@@ -14,7 +14,7 @@ pub(crate) struct Amount {
 /// The numbers of one kind of things, at all places that hold some.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Garbage {
-    /// `images`, `mirrors`, `caches` or `logs`
+    /// `images`, `mirrors`, `repositories`, `caches` or `logs`
     #[schema(value_type = String)]
     pub(crate) kind: GarbageKind,
     /// The policy in words.
@@ -52,6 +52,7 @@ impl Garbage {
         match self.kind {
             GarbageKind::Images => "Images in the registry",
             GarbageKind::Mirrors => "Builders' mirrors of repositories",
+            GarbageKind::Repositories => "Repositories that are pushed here",
             GarbageKind::Caches => "Caches of BuildKit",
             GarbageKind::Logs => "Logs of builds",
         }
