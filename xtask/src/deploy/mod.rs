@@ -198,4 +198,22 @@ mod tests {
         let base = include_str!("../../../deploy/base/receiver.yaml");
         assert!(base.contains(&format!("- {{name: {name}, mountPath: ")), "{base}");
     }
+
+    /// A policy without a port opens all of them, one with a port that no pod has opens none, and of two selectors that
+    /// are items of their own either lets in.
+    #[test]
+    fn prometheus_reaches_the_port_of_the_metrics_alone() {
+        let policies = include_str!("../../../deploy/base/network.yaml");
+        let name = "name: prometheus-to-metrics\n";
+        let policy = policies.split("---\n").find(|policy| policy.contains(name)).unwrap();
+        let (_, rules) = policy.split_once("  ingress:\n").unwrap();
+        let items: Vec<&str> =
+            rules.lines().map(str::trim).filter_map(|line| line.strip_prefix("- ")).collect();
+        let [from, namespace, port] = items.as_slice() else { panic!("{items:?}") };
+        assert_eq!((*from, *port), ("from:", "{port: admin}"));
+        assert!(namespace.starts_with("namespaceSelector: {matchLabels: "), "{namespace}");
+        assert!(rules.contains("\n      podSelector: {matchLabels: "), "{rules}");
+        let role = include_str!("../../../deploy/base/role.yaml");
+        assert!(role.contains("- {name: admin, containerPort: "), "{role}");
+    }
 }
