@@ -2,6 +2,7 @@
 //! registry as a stream. What is begun and not ended, whoever died of it, is begun again by another builder.
 
 mod known;
+mod pace;
 mod pipe;
 
 use std::io;
@@ -22,15 +23,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Builder;
 use known::Known;
+use pace::{Pace, SETTLE};
 use pipe::Pipe;
 
 /// How often it is asked for images of other builders, and for those that could not be read before.
 const ASK_EVERY: Duration = Duration::from_secs(30);
-/// After a build of this one, so that its release is live and what follows is no part of anybody's push.
-const SETTLE: Duration = Duration::from_secs(5);
-/// Builds go first until an image is so old: where they never end, no image waits for ever.
+/// Nothing is read beside builds until an image is so old: where they never end, no image waits for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// All of one image, before it is anybody else's.
 const IMAGE_MAX: Duration = Duration::from_secs(10 * 60);
 const _: () = assert!(IMAGE_MAX.as_secs() < store::sbom::TRY_MAX.as_secs());
@@ -72,9 +71,13 @@ pub(crate) async fn describe(
         }
         while !shutdown.is_cancelled() {
             match next(work, &mut known, &shutdown).await {
-                // As long again: after an upgrade there may be many, and none of them is urgent.
-                Ok(Some(worked)) => {
-                    let _ = shutdown.run_until_cancelled(tokio::time::sleep(worked)).await;
+                Ok(Some(rest)) => {
+                    let resting = async {
+                        if tokio::time::timeout(rest, builder.built.notified()).await.is_ok() {
+                            tokio::time::sleep(SETTLE).await;
+                        }
+                    };
+                    let _ = shutdown.run_until_cancelled(resting).await;
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -86,12 +89,13 @@ pub(crate) async fn describe(
     }
 }
 
-/// How long one image took, without what it waited. `None`: none wants anything just now.
+/// Reads one image, and says how long to rest then: as long again as that took, for after an upgrade there may be many,
+/// and none of them is urgent; longer when it could not be read, as then perhaps none can. `None`: none wants anything just
+/// now.
 async fn next(work: Work<'_>, known: &mut Known, shutdown: &CancellationToken) -> Result<Option<Duration>> {
     let Some(wanted) = store::sbom::begin(work.db).await? else { return Ok(None) };
     let age = Duration::try_from(Timestamp::now().duration_since(wanted.created_at.0)).unwrap_or_default();
-    let patience = PATIENCE.saturating_sub(age);
-    let mut pace = Pace { builds: work.builds, left: patience };
+    let mut pace = Pace::new(work.builds, PATIENCE.saturating_sub(age));
     let started = Instant::now();
     let making = async {
         pace.give_way().await;
@@ -107,33 +111,20 @@ async fn next(work: Work<'_>, known: &mut Known, shutdown: &CancellationToken) -
         return Ok(None);
     };
     let too_long = |_| Err(anyhow!("it took more than {} minutes", IMAGE_MAX.as_secs() / 60));
-    let worked = started.elapsed().saturating_sub(patience.saturating_sub(pace.left));
-    match made.unwrap_or_else(too_long) {
-        Ok(_) => work.numbers.made(worked),
+    let worked = started.elapsed().saturating_sub(pace.waited());
+    Ok(Some(match made.unwrap_or_else(too_long) {
+        Ok(_) => {
+            work.numbers.made(worked);
+            worked
+        }
         Err(error) => {
             work.numbers.failed();
             let (digest, attempt) = (&wanted.digest, wanted.attempt);
             tracing::info!(%digest, attempt, "reading what is in an image: {error:#}");
             store::sbom::fail(work.db, &wanted, &format!("{error:#}")).await?;
+            worked.max(ASK_EVERY)
         }
-    }
-    Ok(Some(worked))
-}
-
-/// Builds go first, for a while.
-struct Pace<'a> {
-    builds: &'a Builds,
-    left: Duration,
-}
-
-impl Pace<'_> {
-    /// Waits while a build runs here.
-    async fn give_way(&mut self) {
-        while !self.builds.is_idle() && !self.left.is_zero() {
-            tokio::time::sleep(LOOK_EVERY).await;
-            self.left = self.left.saturating_sub(LOOK_EVERY);
-        }
-    }
+    }))
 }
 
 async fn document(work: Work<'_>, known: &mut Known, wanted: &Wanted, pace: &mut Pace<'_>) -> Result<String> {
