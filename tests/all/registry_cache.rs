@@ -18,8 +18,8 @@ use store::app::NewApp;
 use store::cache::Exported;
 use url::Url;
 
-/// An export waits for some seconds, and for others.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// An export waits for some seconds, for builds for a minute, and for other exports.
+const PATIENCE: Duration = Duration::from_secs(240);
 const POLICY: Policy = Policy { releases: 1, image_days: 1, mirror_days: 1 };
 
 /// The page says what a step took from chance, and then what a file says.

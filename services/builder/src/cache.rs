@@ -1,5 +1,5 @@
 //! The registry's copy of what BuildKit keeps, for a BuildKit that has not built an application: exported from builds of
-//! the default branch, beside everything else, and never in the way of a build.
+//! the default branch, when this builder has nothing to build.
 
 mod export;
 mod queue;
@@ -16,14 +16,12 @@ use uuid::Uuid;
 
 use crate::Builder;
 use crate::cache::export::{Outcome, Wanted};
-use crate::cache::queue::{Next, Queue};
+use crate::cache::queue::{Next, Queue, REST, Waiting};
 use crate::input::Input;
 use crate::make::At;
 use crate::run::Subject;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The image is pulled and rolled out first; and who pushes twice in a row has one export.
-const REST: Duration = Duration::from_secs(10);
 /// Far below the time between two exports of an application.
 const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
@@ -69,7 +67,7 @@ pub(crate) struct Building<'e> {
 
 impl Drop for Building<'_> {
     fn drop(&mut self) {
-        self.exports.queue().end(self.app);
+        self.exports.queue().end(self.app, Instant::now());
     }
 }
 
@@ -82,7 +80,7 @@ impl Exports {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A build begins: an export of its application is given up.
+    /// A build begins: an export that is in its way is given up.
     pub(crate) fn building(&self, app: Uuid) -> Building<'_> {
         self.queue().begin(app);
         Building { exports: self, app }
@@ -110,7 +108,8 @@ pub(crate) async fn keep(builder: &Builder, subject: &Subject, made: Made, succe
         tracing::debug!("writing down which BuildKit built what: {error:#}");
     }
     if succeeded && build.branch == app.default_branch && builder.exports.mode.is_some() {
-        let wanted = Wanted {
+        let files = made.input.context.entries().len();
+        let what = Wanted {
             app_id: app.id,
             app: app.name.clone(),
             daemon: made.at.daemon,
@@ -120,7 +119,8 @@ pub(crate) async fn keep(builder: &Builder, subject: &Subject, made: Made, succe
             secrets: settings.secrets.clone(),
             redactor: settings.redactor(),
         };
-        builder.exports.queue().offer(app.id, Instant::now() + REST, wanted);
+        let since = Instant::now() + REST;
+        builder.exports.queue().offer(Waiting { app: app.id, not_before: since, since, files, what });
     }
 }
 
@@ -142,9 +142,10 @@ pub(crate) async fn export(builder: Arc<Builder>, shutdown: CancellationToken) -
 type Ended = Option<Result<Outcome>>;
 
 async fn one(builder: &Builder, mode: CacheMode, next: Next<Wanted>) {
-    let Next { app, what: wanted, given_up } = next;
+    let Next { waited, given_up } = next;
+    let wanted = &waited.what;
     let started = Instant::now();
-    let exporting = tokio::time::timeout(DEADLINE, Box::pin(export::run(builder, mode, &wanted)));
+    let exporting = tokio::time::timeout(DEADLINE, Box::pin(export::run(builder, mode, wanted)));
     let ended: Ended = tokio::select! {
         ended = exporting => Some(ended.unwrap_or_else(|_| Err(anyhow!("it took {} s", DEADLINE.as_secs())))),
         () = given_up.cancelled() => None,
@@ -153,23 +154,21 @@ async fn one(builder: &Builder, mode: CacheMode, next: Next<Wanted>) {
     count(builder, &ended);
     tell(&wanted.app, &ended, started.elapsed());
     if ended.is_none()
-        && let Err(error) = store::cache::give_back(&builder.db, app).await
+        && let Err(error) = store::cache::give_back(&builder.db, waited.app).await
     {
         tracing::debug!("giving back the turn of an export: {error:#}");
     }
     let mut queue = builder.exports.queue();
     queue.over();
-    if let Some(wait) = again_after(&ended) {
-        queue.put_back(app, Instant::now() + wait, wanted);
-    }
-}
-
-const fn again_after(ended: &Ended) -> Option<Duration> {
+    let now = Instant::now();
     match ended {
-        None => Some(REST),
-        Some(Ok(Outcome::Later(wait))) => Some(*wait),
+        None => queue.put_back(Waiting { not_before: now + REST, ..waited }),
+        // It waits for its turn until then, not for builds.
+        Some(Ok(Outcome::Later(wait))) => {
+            queue.put_back(Waiting { not_before: now + wait, since: now + wait, ..waited });
+        }
         // The next build of the application is another chance.
-        Some(Ok(Outcome::Exported(_) | Outcome::Needless) | Err(_)) => None,
+        Some(Ok(Outcome::Exported(_) | Outcome::Needless) | Err(_)) => {}
     }
 }
 
