@@ -37,25 +37,21 @@ pub async fn want(conn: &mut PgConnection, app_id: Uuid, digest: &str) -> Result
     Ok(())
 }
 
-/// Begins a try for the newest image that wants one: once its release is over the hill, or after a while.
+/// Begins a try for the newest image that wants one: once its release is over the hill, or after a while. When there is
+/// none, those are given up that had all their tries.
 pub async fn begin(db: &PgPool) -> Result<Option<Wanted>> {
-    sqlx::query(
-        "update sbom set due_at = null, fault = coalesce(fault, 'each builder that read it died')
-         where due_at <= now() and attempt >= $1",
-    )
-    .bind(ATTEMPT_MAX)
-    .execute(db)
-    .await?;
-    Ok(sqlx::query_as(
+    // Image by image, from the newest on: an `exists` beside an `or` would read all releases there are.
+    let next: Option<Wanted> = sqlx::query_as(
         "with next as (
              select s.app_id, s.digest, i.repository from sbom s
              cross join lateral (
-                 select repository from image
-                 where image.digest = s.digest and image.app_id = s.app_id and removed_at is null limit 1
+                 select (array_agg(repository order by image.created_at desc))[1] as repository,
+                     bool_or(r.state not in ('queued', 'rolling')) as is_over
+                 from image left join release r on r.build_id = image.build_id
+                 where image.digest = s.digest and image.app_id = s.app_id and removed_at is null
+                 having count(*) > 0
              ) i
-             where due_at is not null and (due_at <= now() or (attempt = 0 and exists (
-                 select from image join release r on r.build_id = image.build_id
-                 where image.digest = s.digest and image.app_id = s.app_id and r.state not in ('queued', 'rolling'))))
+             where due_at is not null and attempt < $2 and (due_at <= now() or (attempt = 0 and is_over))
              order by s.created_at desc limit 1 for update of s skip locked
          )
          update sbom set attempt = attempt + 1, due_at = now() + make_interval(secs => $1) from next
@@ -63,13 +59,27 @@ pub async fn begin(db: &PgPool) -> Result<Option<Wanted>> {
          returning sbom.app_id, sbom.digest, next.repository, sbom.attempt, sbom.created_at",
     )
     .bind(TRY_MAX.as_secs_f64())
+    .bind(ATTEMPT_MAX)
     .fetch_optional(db)
-    .await?)
+    .await?;
+    if next.is_none() {
+        sqlx::query(
+            "update sbom set due_at = null, fault = coalesce(fault, 'each builder that read it died')
+             where due_at <= now() and attempt >= $1",
+        )
+        .bind(ATTEMPT_MAX)
+        .execute(db)
+        .await?;
+    }
+    Ok(next)
 }
 
 /// Keeps the document, a JSON text. `false`: the image is gone, or somebody else was faster.
 pub async fn finish(db: &PgPool, wanted: &Wanted, document: &str) -> Result<bool> {
-    let packed = zstd::bulk::compress(document.as_bytes(), LEVEL).context("compressing an SBOM")?;
+    let document = document.to_owned();
+    // The largest take 0.2 s of a core, and whoever serves builds here is not to wait for that.
+    let packing = tokio::task::spawn_blocking(move || zstd::bulk::compress(document.as_bytes(), LEVEL));
+    let packed = packing.await?.context("compressing an SBOM")?;
     let kept = sqlx::query(
         "update sbom set document = $3, due_at = null, fault = null
          where app_id = $1 and digest = $2 and document is null",
