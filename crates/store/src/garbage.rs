@@ -175,9 +175,13 @@ pub async fn begin(db: &PgPool, manifest: &Manifest) -> Result<Option<Removal>> 
 /// The registry has it no more; what is known to be in it goes too.
 pub async fn end(mut removal: Removal) -> Result<u64> {
     if removal.is_whole {
+        // The same image may be in another registry, too.
         sqlx::query(
             "delete from sbom using image
-             where image.id = any($1) and sbom.app_id = image.app_id and sbom.digest = image.digest",
+             where image.id = any($1) and sbom.app_id = image.app_id and sbom.digest = image.digest
+               and not exists (select from image other
+                     where other.digest = sbom.digest and other.app_id = sbom.app_id and other.removed_at is null
+                       and other.id <> all($1))",
         )
         .bind(&removal.ids)
         .execute(&mut *removal.tx)

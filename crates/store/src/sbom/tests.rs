@@ -150,6 +150,28 @@ async fn a_shutdown_counts_nothing(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn it_stays_with_the_same_image_in_another_registry(db: PgPool) {
+    let demo = app(&db, "demo").await;
+    let (_, first) = built(&db, demo, "sha256:1").await;
+    let (newer, _) = built(&db, demo, "sha256:1").await;
+    sqlx::query("update image set repository = 'former/demo' where build_id = $1")
+        .bind(first.build_id)
+        .execute(&db)
+        .await
+        .unwrap();
+    let wanted = begin(&db).await.unwrap().unwrap();
+    assert_eq!(wanted.repository, "registry/demo", "where the newest is");
+    assert!(finish(&db, &wanted, "{}").await.unwrap());
+    let gone = garbage::Manifest { repository: "former/demo".to_owned(), digest: "sha256:1".to_owned() };
+    sqlx::query("update image set garbage_at = now() where repository = 'former/demo'")
+        .execute(&db)
+        .await
+        .unwrap();
+    garbage::end(garbage::begin(&db, &gone).await.unwrap().unwrap()).await.unwrap();
+    assert_eq!(standing(&db, &newer).await, Standing::Made("{}".to_owned()));
+}
+
+#[sqlx::test(migrator = "crate::MIGRATOR")]
 async fn it_goes_with_its_image(db: PgPool) {
     let demo = app(&db, "demo").await;
     let (build, release) = built(&db, demo, "sha256:1").await;
