@@ -168,10 +168,11 @@ pub struct Removal {
 }
 
 /// Caches that a newer one took the place of, or whose application is gone.
-pub async fn garbage(db: &PgPool) -> Result<Vec<Uuid>> {
+pub async fn garbage(db: &PgPool, limit: i64) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar(
-        "select id from registry_cache where garbage_at is not null or app_id is null order by garbage_at, id",
+        "select id from registry_cache where garbage_at is not null or app_id is null order by garbage_at, id limit $1",
     )
+    .bind(limit)
     .fetch_all(db)
     .await?)
 }

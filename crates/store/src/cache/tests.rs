@@ -82,13 +82,13 @@ async fn an_application_has_one_turn_at_a_time_and_none_for_what_is_there(db: Pg
 async fn the_newest_is_kept_and_counted_and_the_others_go(db: PgPool) {
     let demo = app(&db, "demo").await;
     exported(&db, demo, "sha256:1", b"a", 10).await;
-    assert!(garbage(&db).await.unwrap().is_empty());
+    assert!(garbage(&db, 10).await.unwrap().is_empty());
     exported(&db, demo, "sha256:2", b"b", 20).await;
     let (kept, all) = image_counts(&db).await.unwrap();
     assert_eq!((kept.count, kept.bytes), (1, 120));
     assert_eq!((all.count, all.bytes), (2, 130), "a layer of both is there once");
 
-    let old = garbage(&db).await.unwrap();
+    let old = garbage(&db, 10).await.unwrap();
     assert_eq!(old.len(), 1);
     let removal = begin(&db, old[0]).await.unwrap().unwrap();
     assert_eq!(removal.reference, "registry/demo@sha256:1");
@@ -96,14 +96,14 @@ async fn the_newest_is_kept_and_counted_and_the_others_go(db: PgPool) {
     // It is made again before it went.
     exported(&db, demo, "sha256:1", b"a", 10).await;
     assert!(begin(&db, old[0]).await.unwrap().is_none());
-    let old = garbage(&db).await.unwrap();
+    let old = garbage(&db, 10).await.unwrap();
     let removal = begin(&db, old[0]).await.unwrap().unwrap();
     assert_eq!(removal.reference, "registry/demo@sha256:2");
     end(removal).await.unwrap();
-    assert!(garbage(&db).await.unwrap().is_empty());
+    assert!(garbage(&db, 10).await.unwrap().is_empty());
     assert_eq!(import(&db, demo, "w").await.as_deref(), Some("registry/demo@sha256:1"));
 
     sqlx::query("delete from app").execute(&db).await.unwrap();
     assert_eq!(image_counts(&db).await.unwrap().0.count, 0);
-    assert_eq!(garbage(&db).await.unwrap().len(), 1, "the cache of an application that is gone");
+    assert_eq!(garbage(&db, 10).await.unwrap().len(), 1, "the cache of an application that is gone");
 }

@@ -55,7 +55,7 @@ pub async fn sweep_images(
             break;
         }
     }
-    let caches = if goes_on && app_id.is_none() { cache::garbage(db).await? } else { vec![] };
+    let caches = if goes_on && app_id.is_none() { cache::garbage(db, REMOVED_MAX).await? } else { vec![] };
     for id in caches {
         if !count(&mut swept, remove_cache(db, registry, id).await?) {
             break;
