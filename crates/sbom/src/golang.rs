@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use crate::package::{Kind, Package};
 
-const ELF: &[u8] = b"\x7fELF";
+pub(crate) const ELF: &[u8] = b"\x7fELF";
 const MAGIC: &[u8] = b"\xff Go buildinf:";
 const ALIGN: usize = 16;
 const HEADER: usize = 32;

@@ -3,10 +3,9 @@
 
 use std::io::{self, Read};
 
-use crate::golang::fill;
+use crate::golang::{ELF, fill};
 use crate::package::{Kind, Package};
 
-const ELF: &[u8] = b"\x7fELF";
 const MARK: &[u8] = b"node.js/v";
 const VERSION_MAX: usize = 24;
 const CHUNK: usize = 64 << 10;

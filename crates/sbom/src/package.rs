@@ -107,7 +107,7 @@ pub(crate) fn purl(package: &Package, of: Distribution<'_>) -> String {
 }
 
 /// Each part of a path, so that the slashes between them stay.
-fn segments(path: &str) -> String {
+pub(crate) fn segments(path: &str) -> String {
     path.split('/').map(escaped).collect::<Vec<_>>().join("/")
 }
 

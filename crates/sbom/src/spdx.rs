@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::Found;
 use crate::os::Release;
-use crate::package::{Package, escaped, purl};
+use crate::package::{Package, escaped, purl, segments};
 
 const NO_ASSERTION: &str = "NOASSERTION";
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
@@ -98,13 +98,6 @@ struct Relationship {
     related_spdx_element: String,
 }
 
-impl Document {
-    /// The image and its distribution are not counted.
-    pub fn package_count(&self) -> usize {
-        self.packages.iter().filter(|it| it.primary_package_purpose.is_none()).count()
-    }
-}
-
 /// A package, and the files that tell of it.
 struct Seen<'a> {
     package: &'a Package,
@@ -140,11 +133,7 @@ pub fn document(found: &Found, subject: &Subject<'_>) -> Document {
         data_license: "CC0-1.0",
         id: DOCUMENT,
         name: format!("{}@{}", subject.repository, subject.digest),
-        document_namespace: format!(
-            "urn:slipway:sbom:{}@{}",
-            subject.repository.split('/').map(escaped).collect::<Vec<_>>().join("/"),
-            subject.digest
-        ),
+        document_namespace: format!("urn:slipway:sbom:{}@{}", segments(subject.repository), subject.digest),
         creation_info: CreationInfo { created: subject.created.to_owned(), creators: ["Tool: slipway"] },
         comment: comment(found),
         document_describes: [IMAGE],

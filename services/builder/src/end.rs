@@ -8,7 +8,6 @@ use sqlx::{PgConnection, PgPool};
 use store::bell::{self, Channel};
 use store::build::Build;
 use store::environment::NewEnvironment;
-use store::layers::Layer;
 use store::provenance::{Attested, Base};
 use store::queue::{self, Job, Outcome};
 use store::release::NewRelease;
@@ -129,9 +128,7 @@ async fn record_origin(conn: &mut PgConnection, build: Uuid, image: &Image) -> R
         Origin::Reused(of) => return store::reuse::record(conn, build, *of).await,
         Origin::Built(input) => input,
     };
-    let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let layers = image.layers.iter().map(|it| Layer { digest: &it.digest, size: size(it.size_bytes) });
-    store::layers::record(&mut *conn, build, &layers.collect::<Vec<_>>()).await?;
+    store::layers::record(&mut *conn, build, &image.written_layers()).await?;
     match input {
         Some(input) => store::reuse::remember(conn, build, input).await,
         None => Ok(()),

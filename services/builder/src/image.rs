@@ -7,6 +7,7 @@ use anyhow::Result;
 use buildkit::session::Logins;
 use domain::reason::Reason;
 use registry::{Credentials, Layer, Provenance, Registry};
+use store::layers::Layer as Written;
 use uuid::Uuid;
 
 /// A pushed image that the registry was seen to have.
@@ -44,6 +45,12 @@ impl Image {
     /// The name that is deployed: by digest, so that it is these very bytes.
     pub(crate) fn reference(&self) -> String {
         format!("{}@{}", self.repository, self.digest)
+    }
+
+    /// Its layers as they are written down.
+    pub(crate) fn written_layers(&self) -> Vec<Written<'_>> {
+        let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.layers.iter().map(|it| Written { digest: &it.digest, size: size(it.size_bytes) }).collect()
     }
 }
 

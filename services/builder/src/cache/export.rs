@@ -10,7 +10,6 @@ use buildkit::solve::{self, CacheMode, Push, SolveRequest};
 use buildkit::{Names, SecretValues};
 use redact::Redactor;
 use store::cache::{self, Exported, Turn};
-use store::layers::Layer;
 use uuid::Uuid;
 
 use crate::Builder;
@@ -106,9 +105,7 @@ async fn runs(mut events: Receiver<Event>) -> String {
 
 async fn record(builder: &Builder, wanted: &Wanted, repository: String, digest: &str) -> Result<()> {
     let found = builder.images.confirm(repository, digest).await.map_err(|reason| anyhow!(reason.message))?;
-    let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let layers: Vec<Layer<'_>> =
-        found.layers.iter().map(|it| Layer { digest: &it.digest, size: size(it.size_bytes) }).collect();
+    let layers = found.written_layers();
     let exported = Exported {
         app_id: wanted.app_id,
         repository: &found.repository,
