@@ -7,8 +7,27 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
+use crate::layout::Layout;
+
 /// How much of a failed program's log is worth a screen.
 const LINES_ON_FAILURE: usize = 15;
+
+/// Cargo, as a shell starts it. What `cargo run` tells this program of its own package is not passed on: build scripts read
+/// it, and would compile their packages, and all that needs them, anew for each checkout.
+pub(crate) fn cargo(layout: &Layout) -> Command {
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.current_dir(&layout.repo).env("CARGO_TARGET_DIR", layout.target());
+    cargo
+}
+
+fn is_of_package(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+}
 
 /// Runs a program to its end with all of its output appended to `log`.
 pub(crate) fn run(command: &mut Command, log: &Path) -> anyhow::Result<()> {
@@ -115,6 +134,8 @@ fn shown(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -133,6 +154,14 @@ mod tests {
         assert_eq!(output_with_input(&mut Command::new("cat"), "secret").unwrap(), "secret");
         // Nothing reads the input here: that must neither fail nor hang.
         assert_eq!(output_with_input(&mut Command::new("true"), &"x".repeat(1 << 20)).unwrap(), "");
+    }
+
+    #[test]
+    fn cargo_is_told_nothing_of_this_package() {
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let [repo, cache, data] = ["/repo", "/cache", "/data"].map(PathBuf::from);
+        let cargo = cargo(&Layout { repo, cache, data });
+        assert!(cargo.get_envs().any(|it| it == ("CARGO_MANIFEST_DIR".as_ref(), None)));
     }
 
     #[test]

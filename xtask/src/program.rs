@@ -1,4 +1,4 @@
-//! Programs of the tests package that run against the platform: benches and soaks.
+//! The programs of `tests/programs`, which run against the platform: benches, soaks, faults, the simulator.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,9 +7,11 @@ use anyhow::Context;
 
 use crate::environment;
 use crate::layout::Layout;
+use crate::platform::compile;
 
-/// A program of the last release build that is told about the platform, and about the server it may start itself.
+/// A program of the release build that is told about the platform, and about the server it may start itself.
 pub(crate) fn of_tests(layout: &Layout, name: &str) -> anyhow::Result<Command> {
+    compile::release(layout, name, &[name])?;
     let release = layout.target().join("release");
     let mut command = Command::new(release.join(name));
     command.envs(environment::variables(layout)?).env("SLIPWAY_SLIPWAYD", release.join("slipwayd"));

@@ -24,9 +24,7 @@ pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
     let up = begun.elapsed();
 
     let begun = Instant::now();
-    let status = tests(filters)
-        .current_dir(&layout.repo)
-        .env("CARGO_TARGET_DIR", layout.target())
+    let status = tests(layout, filters)
         .envs(environment::variables(layout)?)
         .status()
         .context("cannot start cargo")?;
@@ -44,13 +42,13 @@ pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
 }
 
 /// nextest where it is installed: a process for each test.
-fn tests(filters: &[String]) -> Command {
-    let mut cargo = Command::new("cargo");
-    if command::succeeds(Command::new("cargo").args(["nextest", "--version"])) {
+fn tests(layout: &Layout, filters: &[String]) -> Command {
+    let mut cargo = command::cargo(layout);
+    if command::succeeds(command::cargo(layout).args(["nextest", "--version"])) {
         cargo.args(["nextest", "run", "--workspace"]).args(filters);
     } else {
-        // all targets: there are no documentation tests, and looking for them takes a minute
-        cargo.args(["test", "--workspace", "--all-targets", "--no-fail-fast", "--"]).args(filters);
+        // No documentation has tests, and looking for them takes a minute; nor has `tests/programs`.
+        cargo.args(["test", "--workspace", "--tests", "--no-fail-fast", "--"]).args(filters);
     }
     cargo
 }

@@ -9,12 +9,13 @@ use sha2::{Digest, Sha256};
 
 use super::{Image, build, find};
 use crate::layout::Layout;
+use crate::platform::compile;
 use crate::progress::step;
 
-/// Slipway's programs in an image, from the last `cargo build --release`.
+/// Slipway's programs in an image, as they were compiled last.
 pub(crate) fn slipwayd(layout: &Layout) -> anyhow::Result<Image> {
     let release = layout.target().join("release");
-    let programs = ["slipwayd", "slipway"].map(|program| release.join(program));
+    let programs = compile::SLIPWAY.map(|program| release.join(program));
     ensure(layout, "slipwayd", &layout.repo.join("deploy/image/Dockerfile"), &programs)
 }
 

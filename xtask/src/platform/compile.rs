@@ -14,6 +14,9 @@ use crate::layout::Layout;
 use crate::progress::step;
 use crate::template;
 
+/// What of Slipway goes into its image.
+pub(crate) const SLIPWAY: [&str; 2] = ["slipwayd", "slipway"];
+
 /// Compiles what is not in the cache, one part after another: each already uses all cores.
 pub(crate) fn platform(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<()> {
     parts::wanted(forge).try_for_each(|part| {
@@ -25,18 +28,23 @@ pub(crate) fn platform(layout: &Layout, forge: Option<Forge>) -> anyhow::Result<
     })
 }
 
-/// Compiles Slipway itself for release. Cargo knows what has changed.
+/// Compiles Slipway itself for release.
 pub(crate) fn slipway(layout: &Layout) -> anyhow::Result<()> {
-    let log = layout.compile_log("slipway");
+    release(layout, "Slipway", &SLIPWAY)
+}
+
+/// Compiles programs of this workspace for release. Cargo knows what has changed.
+pub(crate) fn release(layout: &Layout, what: &str, programs: &[&str]) -> anyhow::Result<()> {
+    let log = layout.compile_log(&what.to_lowercase());
     fs::remove_file(&log).ok();
-    step("compile Slipway", Some(&log), || {
-        command::run(
-            Command::new("cargo")
-                .args(["build", "--release", "--workspace", "--bins"])
-                .current_dir(&layout.repo)
-                .env("CARGO_TARGET_DIR", layout.target()),
-            &log,
-        )
+    step(&format!("compile {what}"), Some(&log), || {
+        // of the whole workspace, whatever is asked for: dependencies then have the same features each time
+        let mut cargo = command::cargo(layout);
+        cargo.args(["build", "--release", "--workspace"]);
+        for program in programs {
+            cargo.args(["--bin", program]);
+        }
+        command::run(&mut cargo, &log)
     })
 }
 
