@@ -15,9 +15,12 @@ use super::parts;
 use super::valve::{self, Flow, Valve};
 use super::world::{self, World};
 use crate::database::Database;
+use crate::wait;
 
 /// A builder that was asked to end does so within this time.
 const DRAIN: Duration = Duration::from_secs(25);
+/// BuildKit tries a push again for a quarter of a minute.
+const ATTEMPT_MAX: Duration = Duration::from_secs(40);
 const DAEMON_DRAIN: Duration = Duration::from_secs(20);
 /// Layers, but no configs and manifests.
 const LAYER_MIN: u64 = 50_000;
@@ -46,6 +49,11 @@ pub async fn cause(world: &mut World, database: &Database, fault: Fault, build: 
         Fault::DatabaseUnheard(_) => on_valve(world, |world| &world.to_database, Flow::Held, lasts).await,
         // The proxy does it.
         Fault::Registry(..) => Ok(()),
+        Fault::RegistryRefuses(_) => {
+            attempt_over(&database.db, build).await?;
+            release(world);
+            Ok(())
+        }
         Fault::RegistryKilled(_) => kill_registry(world, lasts, |_| Ok(())).await,
         Fault::RegistryEmptied => kill_registry(world, lasts, empty).await,
         Fault::DatabaseTerminated => {
@@ -66,6 +74,20 @@ pub async fn cause(world: &mut World, database: &Database, fault: Fault, build: 
             lock_job(&database.db, build, lasts).await
         }
     }
+}
+
+/// How often BuildKit asks before it gives up depends on how many layers there are, and on what connections are left.
+async fn attempt_over(db: &PgPool, build: Uuid) -> Result<()> {
+    wait::until("the end of the attempt", ATTEMPT_MAX, || async {
+        let runs: bool = sqlx::query_scalar(
+            "select exists (select from job where kind = 'build' and subject = $1 and state = 'running')",
+        )
+        .bind(build)
+        .fetch_one(db)
+        .await?;
+        Ok(if runs { Err("it runs") } else { Ok(()) })
+    })
+    .await
 }
 
 async fn kill_builder(world: &mut World) -> Result<()> {

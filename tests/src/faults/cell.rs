@@ -55,6 +55,8 @@ pub enum Fault {
     DaemonCut(u64),
     /// The registry answers so, that many times.
     Registry(Answer, u32),
+    /// It answers so until the attempt has failed, however often it is asked.
+    RegistryRefuses(Answer),
     RegistryKilled(u64),
     /// Its files are gone: all that was pushed.
     RegistryEmptied,
@@ -107,7 +109,10 @@ impl Fault {
             | Fault::OwnDaemonGone(_)
             | Fault::BlobsGone
             | Fault::BlobsChanged => "BuildKit",
-            Fault::Registry(..) | Fault::RegistryKilled(_) | Fault::RegistryEmptied => "registry",
+            Fault::Registry(..)
+            | Fault::RegistryRefuses(_)
+            | Fault::RegistryKilled(_)
+            | Fault::RegistryEmptied => "registry",
             Fault::DatabaseCut(_)
             | Fault::DatabaseUnheard(_)
             | Fault::DatabaseTerminated
@@ -133,6 +138,7 @@ impl Fault {
             Fault::DaemonUnheard(s) => format!("nothing passes to BuildKit for {s} s"),
             Fault::DaemonCut(s) => format!("BuildKit is cut off for {s} s"),
             Fault::Registry(answer, times) => format!("{} ({times} times)", answer.words()),
+            Fault::RegistryRefuses(answer) => format!("{} for a whole attempt", answer.words()),
             Fault::RegistryKilled(s) => format!("killed, back after {s} s"),
             Fault::RegistryEmptied => "starts with empty state".to_owned(),
             Fault::DatabaseCut(s) => format!("cut off for {s} s"),

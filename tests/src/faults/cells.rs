@@ -5,7 +5,7 @@ use super::cell::Fault::{
     BlobsChanged, BlobsGone, BuilderEnded, BuilderKilled, BuilderPaused, DaemonBroken, DaemonCut,
     DaemonEmptied, DaemonEnded, DaemonFull, DaemonKilled, DaemonPaused, DaemonUnheard, DatabaseCut,
     DatabaseReadOnly, DatabaseRefuses, DatabaseTerminated, DatabaseUnheard, JobLocked, OwnDaemonGone,
-    Registry, RegistryEmptied, RegistryKilled, SourceCut,
+    Registry, RegistryEmptied, RegistryKilled, RegistryRefuses, SourceCut,
 };
 use super::cell::Moment::{
     Asks, Before, BlobPushing, Claimed, Confirming, Exporting, ManifestPushed, Solving, SourceSent,
@@ -69,7 +69,7 @@ pub const CELLS: &[Cell] = &[
     cell(Registry(TooMany(3), 6), Asks(Base), Succeeds, 30, ""),
     cell(Registry(Reset, 1), Asks(Base), Succeeds, 20, ""),
     cell(Registry(Late(10), 1), Asks(Base), Unhurt, 20, ""),
-    cell(Registry(Status(503), 40), Asks(Blob), Retried, 40, AGAIN),
+    cell(RegistryRefuses(Status(503)), Asks(Blob), Retried, 40, AGAIN),
     cell(Registry(Status(500), 1), Asks(BlobData), Unhurt, 20, ""),
     cell(Registry(Status(502), 1), Asks(BlobData), Unhurt, 20, ""),
     cell(Registry(TooMany(3), 4), Asks(BlobData), Unhurt, 20, ""),
@@ -77,8 +77,8 @@ pub const CELLS: &[Cell] = &[
     cell(Registry(Status(401), 1), Asks(BlobData), Retried, 20, AGAIN),
     cell(Registry(Late(10), 1), Asks(BlobData), Unhurt, 20, ""),
     cell(Registry(Status(500), 1), Asks(ManifestPut), Unhurt, 20, ""),
-    cell(Registry(Status(503), 8), Asks(ManifestPut), Retried, 40, AGAIN),
-    cell(Registry(TooMany(3), 8), Asks(ManifestPut), Retried, 30, AGAIN),
+    cell(RegistryRefuses(Status(503)), Asks(ManifestPut), Retried, 40, AGAIN),
+    cell(RegistryRefuses(TooMany(3)), Asks(ManifestPut), Retried, 30, AGAIN),
     cell(Registry(Reset, 1), Asks(ManifestPut), Succeeds, 20, ""),
     cell(Registry(Forgotten, 1), Asks(ManifestPut), Retried, 20, AGAIN),
     cell(Registry(WrongDigest, 1), Asks(ManifestPut), Retried, 20, AGAIN),

@@ -28,6 +28,9 @@ pub fn arm(world: &World, cell: &Cell) {
         (Moment::Asks(asked), Fault::Registry(answer, times)) => {
             http::rule(&world.proxy, asked, answer, times);
         }
+        (Moment::Asks(asked), Fault::RegistryRefuses(answer)) => {
+            http::rule(&world.proxy, asked, answer, u32::MAX);
+        }
         (Moment::Asks(asked), _) => http::rule(&world.proxy, asked, Answer::Held, 1),
         (Moment::Solving | Moment::Exporting | Moment::Before, _) => {}
     }
