@@ -43,10 +43,10 @@ async fn a_client_that_hardly_reads_slows_nobody_down() -> Result<()> {
     .await?;
     let with = rounds(&platform, &apps, "with", count).await?;
     ensure!(reading.try_join_next().is_none(), "the slow client was thrown out");
+    let memory = node::memory(&platform, "slipway", "app.kubernetes.io/name=slipway-receiver").await?;
     reading.shutdown().await;
     // What the machine does besides changes with time: it is measured on both sides.
     without.extend(rounds(&platform, &apps, "after", count).await?);
-    let memory = node::memory(&platform, "slipway", "app.kubernetes.io/name=slipway-receiver").await?;
 
     let [without, with] = [without, with].map(middle);
     let ratio = with.as_secs_f64() / without.as_secs_f64();
