@@ -86,7 +86,7 @@ async fn a_cancelled_build_leaves_no_process_on_the_node() -> Result<()> {
         platform.request(Method::GET, platform.base_domain(), &path).bearer_auth(&platform.admin_token);
     let page = shown.send().await?.text().await?;
     assert!(page.contains("Cancelled by <b>") && page.contains(who), "{page}");
-    wait::until("the commit's status", Duration::from_secs(30), || async {
+    wait::until("the commit's status", forge::PATIENCE, || async {
         let (_, statuses) = forge::status(&platform, &app.name, &commit).await?;
         let told = statuses.iter().any(|it| it["description"].as_str().is_some_and(|it| it.contains(&said)));
         Ok(if told { Ok(()) } else { Err(Value::from(statuses)) })

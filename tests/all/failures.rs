@@ -1,11 +1,9 @@
 //! What fails says why, in every view, with the lines that prove it, and the former version still answers.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use harness::app::TestApp;
 use harness::platform::Platform;
-use harness::{app, forge, platform, wait};
+use harness::{app, forge, platform};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -136,11 +134,7 @@ async fn shown_by_the_cli(platform: &Platform, app: &TestApp, number: i64, messa
 }
 
 async fn shown_on_the_forge(platform: &Platform, app: &TestApp, commit: &str) -> Result<()> {
-    let statuses = wait::until("a red commit status", Duration::from_secs(30), || async {
-        let (state, statuses) = forge::status(platform, &app.name, commit).await?;
-        Ok(if state == "failure" { Ok(statuses) } else { Err((state, statuses)) })
-    })
-    .await?;
+    let statuses = forge::shows(platform, &app.name, commit, "failure").await?;
     let described = statuses.iter().any(|it| it["description"].as_str().is_some_and(|it| !it.is_empty()));
     assert!(described, "{}", Value::from(statuses));
     Ok(())

@@ -1,7 +1,5 @@
 //! A push to the forge becomes a running environment, and every view tells the same story.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use harness::platform::Platform;
 use harness::{app, forge, platform, wait};
@@ -29,11 +27,7 @@ async fn a_push_is_served_and_the_forge_shows_its_url() -> Result<()> {
     let url = format!("http://main--{}.{}", app.name, platform.base_domain());
     assert_eq!(build["url"], url.as_str(), "{build}");
 
-    let status = wait::until("a green commit status", Duration::from_secs(30), || async {
-        let (state, statuses) = forge::status(&platform, &app.name, &second).await?;
-        Ok(if state == "success" { Ok(statuses) } else { Err((state, statuses)) })
-    })
-    .await?;
+    let status = forge::shows(&platform, &app.name, &second, "success").await?;
     assert!(
         status.iter().any(|status| status["target_url"].as_str().is_some_and(|it| it.starts_with(&url))),
         "{status:?}"

@@ -1,10 +1,16 @@
 //! The Gitea beside the platform: repositories, webhooks, commit statuses.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::platform::{self, Platform};
+use crate::wait;
+
+/// A status is told beside the build. The forge that could not take it is asked again after 5 and after 30 seconds.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn call(platform: &Platform, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
     let host = platform.forge_url.split_once("://").map_or("", |(_, host)| host);
@@ -40,4 +46,13 @@ pub async fn status(platform: &Platform, name: &str, commit: &str) -> Result<(St
     let status = call(platform, Method::GET, &path, None).await?;
     let state = status["state"].as_str().unwrap_or_default().to_owned();
     Ok((state, status["statuses"].as_array().cloned().unwrap_or_default()))
+}
+
+/// Waits until the commit's combined status is `state`, and answers what it is made of.
+pub async fn shows(platform: &Platform, name: &str, commit: &str, state: &str) -> Result<Vec<Value>> {
+    wait::until(&format!("the commit status {state}"), PATIENCE, || async {
+        let (shown, statuses) = status(platform, name, commit).await?;
+        Ok(if shown == state { Ok(statuses) } else { Err((shown, statuses)) })
+    })
+    .await
 }
