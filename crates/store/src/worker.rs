@@ -1,13 +1,12 @@
 //! The one loop of every role that takes jobs: sweep, claim, beat beside the handler, hand back on shutdown.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use domain::job::JobKind;
 use sqlx::PgPool;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +68,7 @@ where
     H: Fn(Held) -> F + Clone + Send + 'static,
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let nudge = Arc::new(Notify::new());
+    let rings = watch::Sender::new(());
     let mut listener = Listener::new(db.clone(), Channel::Job);
     let mut running = JoinSet::new();
     let mut sweep = tokio::time::interval(POLL);
@@ -82,12 +81,12 @@ where
                 break;
             }
             for job in jobs {
-                running.spawn(hold(db.clone(), job, nudge.clone(), shutdown.clone(), handle.clone()));
+                running.spawn(hold(db.clone(), job, rings.subscribe(), shutdown.clone(), handle.clone()));
             }
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = rung(&mut listener, worker.kinds) => nudge.notify_waiters(),
+            () = rung(&mut listener, worker.kinds) => rings.send_replace(()),
             Some(_) = running.join_next() => {}
             _ = sweep.tick() => swept(queue::sweep(&db).await),
             _ = forget.tick() => forgot(queue::forget_finished(&db).await),
@@ -145,14 +144,19 @@ fn swept(result: Result<u64>) {
 }
 
 /// Runs the handler and the heartbeat side by side until the handler ends.
-async fn hold<H, F>(db: PgPool, job: Job, nudge: Arc<Notify>, shutdown: CancellationToken, handle: H)
-where
+async fn hold<H, F>(
+    db: PgPool,
+    job: Job,
+    mut rings: watch::Receiver<()>,
+    shutdown: CancellationToken,
+    handle: H,
+) where
     H: Fn(Held) -> F,
     F: Future<Output = Result<()>>,
 {
     let (stop, stopped) = watch::channel(None);
     let handling = handle(Held { job: job.clone(), stop: stopped });
-    let beating = beat(&db, &job, &nudge, &shutdown, &stop);
+    let beating = beat(&db, &job, BEAT, &mut rings, &shutdown, &stop);
     let result = tokio::select! {
         result = handling => result,
         never = beating => match never {},
@@ -165,11 +169,13 @@ where
     }
 }
 
-/// Beats for ever; tells the handler once when it is to stop. The handler's end drops it.
+/// Beats for ever, `every` so often and after each ring, one that comes during a beat too: it may bring the wish to stop
+/// that the beat did not see. Tells the handler once when it is to stop. The handler's end drops it.
 async fn beat(
     db: &PgPool,
     job: &Job,
-    nudge: &Notify,
+    every: Duration,
+    rings: &mut watch::Receiver<()>,
     shutdown: &CancellationToken,
     stop: &watch::Sender<Option<Stop>>,
 ) -> std::convert::Infallible {
@@ -177,12 +183,12 @@ async fn beat(
         stop.send_if_modified(|told| told.is_none().then(|| *told = Some(why)).is_some());
     };
     let mut held_at = tokio::time::Instant::now();
-    let mut ticks = tokio::time::interval(BEAT);
+    let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = nudge.notified() => {}
+            Ok(()) = rings.changed() => {}
             () = shutdown.cancelled(), if stop.borrow().is_none() => {
                 tell(Stop::Shutdown);
                 continue;

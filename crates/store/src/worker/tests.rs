@@ -102,10 +102,51 @@ async fn an_error_is_tried_again(db: PgPool) {
 async fn rings_for_other_kinds_are_not_its_own(db: PgPool) {
     let mut listener = Listener::new(db.clone(), Channel::Job);
     // Until it listens.
-    while listener.wait(Duration::from_millis(20)).await.is_none() {
+    while listener.wait(Duration::from_secs(1)).await.is_none() {
         bell::ring(&db, Channel::Job, "first").await;
     }
     wake(&db, &[JobKind::Report, JobKind::Deploy, JobKind::Resolve]).await;
     rung(&mut listener, &[JobKind::Build, JobKind::Deploy]).await;
     assert_eq!(listener.next().await, JobKind::Resolve.as_str());
+}
+
+/// Waits until a query of the test's database sleeps.
+async fn sleeps(db: &PgPool) {
+    let asleep = "select exists (select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep')";
+    while !sqlx::query_scalar::<_, bool>(asleep).fetch_one(db).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// With one connection of the ring and the answer of a beat on their way at once, the wish to stop would wait for the
+/// next tick.
+#[sqlx::test(migrator = "crate::MIGRATOR")]
+async fn a_ring_during_a_beat_leads_to_another(db: PgPool) {
+    push(&db).await;
+    let job = queue::claim(&db, &[JobKind::Deploy], "w", LEASE).await.unwrap().unwrap();
+    sqlx::raw_sql(
+        "create sequence beats;
+         create function slow() returns trigger language plpgsql as
+            $$ begin perform nextval('beats'); perform pg_sleep(0.2); return new; end $$;
+         create trigger slow before update on job for each row execute function slow();",
+    )
+    .execute(&db)
+    .await
+    .unwrap();
+    let (rings, mut rung) = watch::channel(());
+    let (stop, _) = watch::channel(None);
+    let shutdown = CancellationToken::new();
+    let never = Duration::from_secs(3600);
+    let beating = beat(&db, &job, never, &mut rung, &shutdown, &stop);
+    let twice = async {
+        sleeps(&db).await;
+        rings.send_replace(());
+        while sqlx::query_scalar::<_, i64>("select last_value from beats").fetch_one(&db).await.unwrap() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        never = beating => match never {},
+        twice = tokio::time::timeout(Duration::from_secs(60), twice) => twice.expect("one beat only"),
+    }
 }
