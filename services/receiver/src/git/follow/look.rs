@@ -138,15 +138,13 @@ pub(super) fn tell(seen: &mut Seen, wait: Wait, look: Look) -> Vec<Event> {
     events
 }
 
+/// That it began to roll out is told also to who sees it only when that is over.
 fn news_of_release(seen: &mut Seen, row: &Row) -> Option<Event> {
-    let is_news = seen.release.is_none() || row.state.0 == ReleaseState::Rolling;
-    let release = Release {
-        version: row.version,
-        is_rolling: row.state.0 == ReleaseState::Rolling,
-        port: row.port,
-        health_path: row.health_path.clone(),
-    };
-    if !is_news || seen.release.as_ref() == Some(&release) {
+    let is_rolling = row.started_at.is_some();
+    let is_news = seen.release.as_ref().is_none_or(|told| is_rolling && !told.is_rolling);
+    let release =
+        Release { version: row.version, is_rolling, port: row.port, health_path: row.health_path.clone() };
+    if !is_news {
         return None;
     }
     seen.release = Some(release.clone());

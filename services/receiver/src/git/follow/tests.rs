@@ -171,7 +171,7 @@ async fn a_push_is_told_as_it_happens(db: PgPool) {
     make_live(&db, &release).await;
     assert_eq!(rest(&mut events).await, ["end: Live"]);
 
-    let story = ["builds", "+1", "1: a", "1: b", "-1", "+2", "-2", "built Some(42)", "v1 waits", "end: Live"];
+    let story = ["builds", "+1", "1: a", "1: b", "-1", "+2", "-2", "built Some(42)", "v1 rolls", "end: Live"];
     assert_eq!(whole(&db, &build, Wait::Live).await, story, "who comes later reads the same");
     assert_eq!(whole(&db, &build, Wait::Built).await, [&story[..8], &["end: Built"][..]].concat());
 }
