@@ -18,7 +18,7 @@ async fn the_numbers_are_a_table(db: PgPool) {
         removed: counts(7, 70),
         fault: Some("removing x: denied"),
     };
-    store::garbage::record(&db, &sweep).await.unwrap();
+    store::garbage::tell(&db, &sweep).await.unwrap();
     let shown = rig.ok(&["garbage"]).await;
     for text in
         ["mirrors", "12, 1.5 MB", "0, 0 B", "7, 70 B", "just now", "mirrors: builder@one: removing x: denied"]

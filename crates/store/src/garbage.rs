@@ -14,7 +14,7 @@ use domain::garbage::{ImageFacts, Policy, is_image_garbage};
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-pub use sweep::{Counts, Overview, Sweep, image_counts, overview, record, record_logs, take_turn};
+pub use sweep::{Counts, Overview, Sweep, image_counts, overview, record_logs, take_turn, tell};
 
 /// Keeps the image in the registry until the caller's transaction ends, if it is there. `false`: it was removed once, and
 /// the registry has to be asked again.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use domain::garbage::{GarbageKind, Policy};
-use sqlx::PgPool;
 use store::garbage::{self, Counts, Sweep};
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +76,7 @@ async fn images(builder: &Builder, policy: &Policy) -> Result<()> {
         return Ok(());
     };
     let swept = sweep_images(db, builder.images.registry(), policy, None).await?;
-    tell(
+    garbage::tell(
         db,
         &Sweep {
             kind: GarbageKind::Images,
@@ -99,7 +98,7 @@ async fn mirrors(builder: &Builder, policy: &Policy, owner: &str) -> Result<()> 
     };
     let apps = store::app::list(db).await?.into_iter().map(|app| app.id).collect();
     let swept = mirrors::sweep(&builder.mirrors, apps, *policy).await?;
-    tell(
+    garbage::tell(
         db,
         &Sweep {
             kind: GarbageKind::Mirrors,
@@ -134,20 +133,7 @@ async fn caches(builder: &Builder) -> Result<()> {
             removed: nothing,
             fault: fault.as_deref(),
         };
-        tell(&builder.db, &sweep).await?;
-    }
-    Ok(())
-}
-
-/// A fault that is there each time is told once; the page goes on showing it.
-async fn tell(db: &PgPool, sweep: &Sweep<'_>) -> Result<()> {
-    let before = garbage::record(db, sweep).await?;
-    let (kind, holder, removed) = (sweep.kind.as_str(), sweep.holder, sweep.removed);
-    if removed != Counts::default() {
-        tracing::info!(kind, holder, removed.count, removed.bytes, "removed garbage");
-    }
-    if let Some(fault) = sweep.fault.filter(|fault| before.as_deref() != Some(*fault)) {
-        tracing::warn!(kind, holder, "looking for garbage: {fault}");
+        garbage::tell(&builder.db, &sweep).await?;
     }
     Ok(())
 }

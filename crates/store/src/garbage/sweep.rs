@@ -66,8 +66,22 @@ pub async fn take_turn(
     Ok(None)
 }
 
+/// Writes the sweep down and says in the log what it did. A fault that is there each time is told once; the page goes on
+/// showing it.
+pub async fn tell(db: &PgPool, sweep: &Sweep<'_>) -> Result<()> {
+    let before = record(db, sweep).await?;
+    let (kind, holder, removed) = (sweep.kind.as_str(), sweep.holder, sweep.removed);
+    if removed != Counts::default() {
+        tracing::info!(kind, holder, removed.count, removed.bytes, "removed garbage");
+    }
+    if let Some(fault) = sweep.fault.filter(|fault| before.as_deref() != Some(*fault)) {
+        tracing::warn!(kind, holder, "looking for garbage: {fault}");
+    }
+    Ok(())
+}
+
 /// Writes the sweep down; forgets those that nobody looks back to. Answers the fault of the one before it.
-pub async fn record(db: &PgPool, sweep: &Sweep<'_>) -> Result<Option<String>> {
+pub(super) async fn record(db: &PgPool, sweep: &Sweep<'_>) -> Result<Option<String>> {
     let before: Option<Option<String>> = sqlx::query_scalar(
         "select fault from sweep where kind = $1 and holder = $2 order by at desc limit 1",
     )

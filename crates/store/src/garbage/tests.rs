@@ -7,6 +7,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::sweep::record;
 use super::*;
 use crate::app::{self, NewApp};
 use crate::environment::{self, NewEnvironment};

@@ -43,12 +43,7 @@ async fn look(git: &Git) -> Result<()> {
         removed: nothing,
         fault: fault.as_deref(),
     };
-    // What is there each time is told once; the page goes on showing it.
-    let before = garbage::record(&git.db, &sweep).await?;
-    if let Some(fault) = fault.filter(|fault| before.as_ref() != Some(fault)) {
-        tracing::warn!("{fault}");
-    }
-    Ok(())
+    garbage::tell(&git.db, &sweep).await
 }
 
 async fn size_bytes(git: &Git, app: Uuid) -> Result<u64> {

@@ -1,7 +1,7 @@
 //! The page of numbers about garbage, and the same as JSON.
 
 use domain::garbage::GarbageKind;
-use store::garbage::{Counts, Sweep, record};
+use store::garbage::{Counts, Sweep, tell};
 
 use super::*;
 
@@ -23,8 +23,8 @@ async fn numbers_rules_and_faults_are_shown(db: PgPool) {
         removed: counts(7, 70),
         fault: Some("The registry removes nothing"),
     };
-    record(&db, &sweep).await.unwrap();
-    record(&db, &Sweep { kind: GarbageKind::Repositories, fault: None, ..sweep }).await.unwrap();
+    tell(&db, &sweep).await.unwrap();
+    tell(&db, &Sweep { kind: GarbageKind::Repositories, fault: None, ..sweep }).await.unwrap();
     let answer = get_json(&web, "/api/v1/garbage").await;
     assert_eq!(answer["kinds"][1]["kind"], "repositories");
     let images = &answer["kinds"][0];
