@@ -9,7 +9,7 @@ use harness::platform::Platform;
 use harness::{app, forge, platform, wait};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::Sha256;
 
 fn sign(secret: &str, body: &[u8]) -> String {
@@ -76,6 +76,7 @@ async fn verdicts(platform: &Platform, app: &TestApp) -> Result<HashMap<String, 
 
 #[tokio::test]
 async fn forged_deliveries_are_refused_and_recorded() -> Result<()> {
+    let _lock = platform::share()?;
     let platform = Platform::from_env()?;
     let app = app::create(&platform, "forged", "static").await?;
     let secret = app.hook.as_ref().map(|hook| hook.secret.as_str()).context("a hook")?;
@@ -93,11 +94,20 @@ async fn the_last_of_twenty_pushes_runs_and_none_runs_twice() -> Result<()> {
     let _lock = platform::share()?;
     let platform = Platform::from_env()?;
     let app = app::create(&platform, "twenty", "static").await?;
-    // slower than the pushes come, or nothing would have to give way
-    app::edit(&app, "Dockerfile", "CMD", "RUN sleep 3\nCMD")?;
+    // All but the last give way, however slow the machine is. The name makes the step one that BuildKit does not know.
+    let endless = format!("RUN : {}; sleep 600\nCMD", app.name);
+    app::edit(&app, "Dockerfile", "CMD", &endless)?;
     app::edit(&app, "public/index.html", "<title>", "<title>push 00 ")?;
     let mut last = app::deliver(&platform, &app, "Push 0").await?;
+    wait::until("the first to be built", app::PATIENCE, || async {
+        let builds = app::builds(&platform, &app).await?;
+        Ok(if builds.iter().any(|it| it["state"] == "running") { Ok(()) } else { Err(builds.len()) })
+    })
+    .await?;
     for n in 1..20 {
+        if n == 19 {
+            app::edit(&app, "Dockerfile", &endless, "CMD")?;
+        }
         app::edit(&app, "public/index.html", &format!("push {:02}", n - 1), &format!("push {n:02}"))?;
         last = app::deliver(&platform, &app, &format!("Push {n}")).await?;
     }
@@ -116,11 +126,10 @@ async fn the_last_of_twenty_pushes_runs_and_none_runs_twice() -> Result<()> {
     commits.dedup();
     assert_eq!(commits.len(), all, "a commit was built twice");
     for build in &builds {
-        let expected: &[&str] =
-            if build["commit"] == last.as_str() { &["succeeded"] } else { &["superseded", "succeeded"] };
-        assert!(build["state"].as_str().is_some_and(|state| expected.contains(&state)), "{build}");
+        let expected = if build["commit"] == last.as_str() { "succeeded" } else { "superseded" };
+        assert_eq!(build["state"], expected, "{build}");
     }
-    assert!(builds.iter().any(|build| build["state"] == "superseded"), "{}", Value::from(builds));
+    assert!(builds.len() > 1, "nothing had to give way");
     forge::shows(&platform, &app.name, &last, "success").await?;
     Ok(())
 }

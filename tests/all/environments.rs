@@ -1,15 +1,10 @@
 //! Environments go: with their branch on the forge, or when a user has them removed. What stays is left alone.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use harness::app::TestApp;
 use harness::platform::Platform;
 use harness::{app, platform, wait};
 use reqwest::Method;
-
-/// A delivery, a namespace with one pod, and a poll of every part behind each.
-const REMOVAL: Duration = Duration::from_secs(60);
 
 /// An application that is live in `main` and, at a commit of its own, in `feature`.
 async fn live_twice(platform: &Platform, prefix: &str) -> Result<TestApp> {
@@ -37,7 +32,7 @@ fn namespace(app: &TestApp, env: &str) -> String {
 /// Waits until the namespace is gone, the host is known no more and no view shows the environment.
 async fn is_removed(platform: &Platform, app: &TestApp, env: &str) -> Result<()> {
     let namespace = namespace(app, env);
-    wait::until(&format!("the removal of {namespace}"), REMOVAL, || async {
+    wait::until(&format!("the removal of {namespace}"), app::PATIENCE, || async {
         let left =
             platform.kubectl(&["get", "namespace", &namespace, "--ignore-not-found", "-o", "name"]).await?;
         let (status, body) = app::served(platform, app, env).await?;
@@ -83,7 +78,7 @@ async fn a_user_has_an_environment_removed() -> Result<()> {
     // Even the main one, and the next push brings it back.
     let main = format!("/apps/{}/environments/main", app.name);
     assert_eq!(platform.api(Method::DELETE, &main).send().await?.status().as_u16(), 202);
-    wait::until("the removal of main", REMOVAL, || async {
+    wait::until("the removal of main", app::PATIENCE, || async {
         let left = platform
             .kubectl(&["get", "namespace", &namespace(&app, "main"), "--ignore-not-found", "-o", "name"])
             .await?;

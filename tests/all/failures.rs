@@ -82,8 +82,8 @@ async fn fails(expected: &Expected) -> Result<()> {
     let _lock = platform::share()?;
     let platform = Platform::from_env()?;
     let app = app::create(&platform, "fails", "static").await?;
-    app::deliver(&platform, &app, "A good one").await?;
-    app::serves(&platform, &app, "<title>").await?;
+    let good = app::deliver(&platform, &app, "A good one").await?;
+    assert_eq!(app::settled(&platform, &app, &good).await?["release"]["state"], "live");
 
     app::replace_source(&app, expected.source).await?;
     let commit = app::deliver(&platform, &app, "A broken one").await?;

@@ -10,7 +10,7 @@ async fn ctrl_c_ends_the_view_and_the_same_push_comes_back_to_it() -> Result<()>
     let _lock = platform::share()?;
     let platform = Platform::from_env()?;
     let app = remote::create(&platform, "ctrlc", "static").await?;
-    remote::add_step(&app, "echo the beginning; sleep 8; echo the end")?;
+    remote::add_step(&app, "echo the beginning; sleep 20; echo the end")?;
     let commit = remote::commit(&app.tree, "Take long").await?;
     let mut first = remote::start_push(&app, &[], &["main"])?;
     remote::says(&mut first, "remote:          the beginning").await?;

@@ -11,7 +11,7 @@ const RECEIVER: (&str, &str) = ("slipway", "app.kubernetes.io/name=slipway-recei
 /// An application whose push is in the middle of its build, and its commit.
 async fn in_the_middle(platform: &Platform, prefix: &str) -> Result<(Remote, String, remote::Running)> {
     let app = remote::create(platform, prefix, "static").await?;
-    remote::add_step(&app, "echo in the middle; sleep 6; echo after it")?;
+    remote::add_step(&app, "echo in the middle; sleep 20; echo after it")?;
     let commit = remote::commit(&app.tree, "Take long").await?;
     let mut push = remote::start_push(&app, &[], &["main"])?;
     remote::says(&mut push, "remote:          in the middle").await?;

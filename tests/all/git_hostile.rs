@@ -85,10 +85,16 @@ async fn hostile_trees() -> Result<()> {
     let app = remote::create(&platform, "trees", "static").await?;
     for hostile in TREES {
         let commit = commit(&app, hostile).await?;
-        let push = remote::push(&app, &["-o", "wait=built"], &[&format!("{commit}:refs/heads/main")]).await?;
+        // Each stands for itself: none of them leads to the one before.
+        let push =
+            remote::push(&app, &["-o", "wait=built"], &[&format!("+{commit}:refs/heads/main")]).await?;
         let what = format!("{} {:?}: {}", hostile.mode, hostile.name, push.text);
         match hostile.why {
-            None => assert_eq!(push.code, Some(0), "{what}"),
+            None => {
+                assert_eq!(push.code, Some(0), "{what}");
+                // What it leads to is what the next one has to replace.
+                app::settled(&platform, &app.app, &commit).await?;
+            }
             Some(why) => {
                 assert_eq!(push.code, Some(1), "{what}");
                 let expected = format!(" ! [remote rejected] {commit} -> main ({why})");

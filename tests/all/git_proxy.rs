@@ -16,7 +16,7 @@ struct Silence {
 
 /// As nginx has it by default, for as long as a long build takes, when somebody has the time.
 fn silence() -> Silence {
-    let (idle_max, silent_for) = if is_long() { (60, 20 * 60) } else { (8, 40) };
+    let (idle_max, silent_for) = if is_long() { (60, 20 * 60) } else { (20, 40) };
     Silence { idle_max: Duration::from_secs(idle_max), silent_for: Duration::from_secs(silent_for) }
 }
 

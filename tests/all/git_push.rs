@@ -26,13 +26,14 @@ fn beginning(app: &str, number: i32, commit: &str) -> [String; 2] {
 }
 
 /// The last lines of a push that went live.
-fn live(version: i32, url: &str) -> [String; 7] {
+fn live(version: i32, url: &str) -> [String; 8] {
     [
         "-----> Built in *; * of * steps cached".to_owned(),
         "       image sha256:*".to_owned(),
         format!("-----> Release v{version} to environment main"),
         "...".to_owned(),
         "       rolling out; it is live when it answers GET / on port 8080".to_owned(),
+        "...".to_owned(),
         "-----> Live after *".to_owned(),
         format!("       {url}"),
     ]

@@ -14,6 +14,7 @@ use store::app::NewApp;
 use store::push::{self, Intent};
 use store::queue::{self, Outcome};
 use store::worker::{self, Held, Worker};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -51,10 +52,14 @@ async fn flood(db: &PgPool) -> Result<()> {
         move |held: Held| play(db.clone(), seen.clone(), held)
     }));
 
-    let mut pushing = JoinSet::new();
+    // All want to at once; those that wait for their turn do not keep the builder from the database.
+    let (mut pushing, turns) = (JoinSet::new(), Arc::new(Semaphore::new(8)));
     for n in 0..FLOOD {
-        let db = db.clone();
-        pushing.spawn(async move { pushed(&db, flooding, &format!("branch-{n}")).await });
+        let (db, turns) = (db.clone(), turns.clone());
+        pushing.spawn(async move {
+            let _turn = turns.acquire().await?;
+            pushed(&db, flooding, &format!("branch-{n}")).await
+        });
     }
     wait::until("some of the flood to begin", PATIENCE, || async {
         let begun = seen.lock().expect("nobody panicked").begun.len();

@@ -18,8 +18,8 @@ use store::app::NewApp;
 use store::cache::Exported;
 use url::Url;
 
-/// An export waits for some seconds, for builds for a minute, and for other exports.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// An export waits for some seconds, for builds for a minute, and for those of other tests.
+const PATIENCE: Duration = Duration::from_secs(540);
 const POLICY: Policy = Policy { releases: 1, image_days: 1, mirror_days: 1 };
 
 /// The page says what a step took from chance, and then what a file says.
@@ -62,10 +62,12 @@ async fn make_cold(platform: &Platform, db: &PgPool, name: &str, layers: &[Strin
     let filters: Vec<String> = filters.collect();
     let filters: Vec<&str> = filters.iter().flat_map(|filter| ["--filter", filter]).collect();
     let buildctl = ["-n", "slipway-build", "exec", "buildkitd-0", "--", "buildctl"];
-    platform.kubectl(&[&buildctl[..], &["prune"], &filters].concat()).await?;
-    let left = platform.kubectl(&[&buildctl[..], &["du", "--verbose"], &filters].concat()).await?;
-    ensure!(!left.contains("Description:"), "{left}");
-    Ok(())
+    wait::until("BuildKit to let go of it", app::PATIENCE, || async {
+        platform.kubectl(&[&buildctl[..], &["prune"], &filters].concat()).await?;
+        let left = platform.kubectl(&[&buildctl[..], &["du", "--verbose"], &filters].concat()).await?;
+        Ok(if left.contains("Description:") { Err(left) } else { Ok(()) })
+    })
+    .await
 }
 
 /// The application's cache as the builder wrote it down: repository, digest, and those of its layers.

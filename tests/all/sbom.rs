@@ -24,9 +24,12 @@ COPY public public
 CMD ["node", "server.js"]
 "#;
 
+/// The newest image comes first, and each waits for builds to pause: those of other tests come before it.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// As the command prints it, once it is made.
 async fn document(platform: &Platform, app: &TestApp, number: &str) -> Result<Value> {
-    wait::until("the SBOM", Duration::from_secs(180), || async {
+    wait::until("the SBOM", PATIENCE, || async {
         let (is_made, said) = platform.slipway(&["builds", "show", &app.name, number, "--sbom"]).await?;
         Ok(if is_made { Ok(serde_json::from_str(&said)?) } else { Err(said) })
     })

@@ -81,7 +81,7 @@ mod tests {
     #[tokio::test]
     async fn it_carries_what_passes_and_cuts_what_does_not() -> Result<()> {
         let echo = TcpListener::bind("127.0.0.1:0").await?;
-        let proxy = start(echo.local_addr()?.to_string(), Duration::from_millis(300)).await?;
+        let proxy = start(echo.local_addr()?.to_string(), Duration::from_secs(2)).await?;
         let mut client = TcpStream::connect(proxy.address).await?;
         client.write_all(b"ping").await?;
         let (mut server, _) = echo.accept().await?;

@@ -1,13 +1,11 @@
 //! The node under the cluster: killing the processes of a pod, as a crash would, and looking at them.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
 use crate::platform::Platform;
-use crate::wait;
+use crate::{app, wait};
 
 /// The name and first container's id of the one pod behind `selector`.
 async fn container(platform: &Platform, namespace: &str, selector: &str) -> Result<(String, String)> {
@@ -59,7 +57,7 @@ fn ctr(platform: &Platform) -> Command {
 
 /// Waits until the pod's container is another one than `former`, and ready.
 pub async fn back(platform: &Platform, namespace: &str, selector: &str, former: &str) -> Result<()> {
-    wait::until(&format!("{selector} to be back"), Duration::from_secs(60), || async {
+    wait::until(&format!("{selector} to be back"), app::PATIENCE, || async {
         let (name, id) = container(platform, namespace, selector).await?;
         let ready = platform
             .kubectl(&[

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::job::JobKind;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
@@ -142,23 +143,24 @@ async fn lanes_are_serial_under_load(db: PgPool) {
             (lane, last)
         });
     }
-    let mut workers = tokio::task::JoinSet::new();
+    let (mut workers, all_pushed) = (tokio::task::JoinSet::new(), CancellationToken::new());
     for _ in 0..6 {
-        let db = db.clone();
+        let (db, all_pushed) = (db.clone(), all_pushed.clone());
         workers.spawn(async move {
-            let mut idle = 0;
-            while idle < 40 {
+            loop {
+                let was_last = all_pushed.is_cancelled();
                 if let Some(job) = take(&db).await {
-                    idle = 0;
                     assert!(end(&db, &job, Outcome::Done).await);
+                } else if was_last {
+                    break;
                 } else {
-                    idle += 1;
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
         });
     }
     let last: Vec<_> = pushers.join_all().await;
+    all_pushed.cancel();
     workers.join_all().await;
     for (lane, subject) in last {
         let latest: Uuid = sqlx::query_scalar(
