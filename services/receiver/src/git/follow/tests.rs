@@ -254,7 +254,7 @@ async fn what_took_its_place_is_named(db: PgPool) {
     let reason = Reason::new(ReasonCode::CrashedOnStart, "it ended with exit code 1");
     assert!(store::release::fail(&mut db.acquire().await.unwrap(), new.id, &reason).await.unwrap());
     let told = whole(&db, &third, Wait::Live).await;
-    assert_eq!(told, ["builds", "built Some(42)", "v2 waits", "end: ReleaseFailed"]);
+    assert_eq!(told, ["builds", "built Some(42)", "v2 rolls", "end: ReleaseFailed"]);
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
