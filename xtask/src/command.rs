@@ -12,16 +12,22 @@ use crate::layout::Layout;
 /// How much of a failed program's log is worth a screen.
 const LINES_ON_FAILURE: usize = 15;
 
+/// Cargo for this checkout, with the target folder in the cache.
+pub(crate) fn cargo(layout: &Layout) -> Command {
+    let mut cargo = bare_cargo();
+    cargo.current_dir(&layout.repo).env("CARGO_TARGET_DIR", layout.target());
+    cargo
+}
+
 /// Cargo, as a shell starts it. What `cargo run` tells this program of its own package is not passed on: build scripts read
 /// it, and would compile their packages, and all that needs them, anew for each checkout.
-pub(crate) fn cargo(layout: &Layout) -> Command {
+pub(crate) fn bare_cargo() -> Command {
     let mut cargo = Command::new("cargo");
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(is_of_package) {
             cargo.env_remove(name);
         }
     }
-    cargo.current_dir(&layout.repo).env("CARGO_TARGET_DIR", layout.target());
     cargo
 }
 

@@ -11,6 +11,7 @@ use crate::layout::Layout;
 
 mod args;
 mod bench;
+mod checkout;
 mod command;
 mod demo;
 mod deploy;
@@ -32,7 +33,7 @@ mod test;
 mod up;
 
 fn main() -> ExitCode {
-    match run(Args::parse()) {
+    match checkout::be_of_this_one().and_then(|()| run(Args::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
