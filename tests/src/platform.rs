@@ -110,9 +110,10 @@ impl Platform {
             .with_context(|| format!("running {}", self.kubectl))?;
         ensure!(
             output.status.success(),
-            "kubectl {}: {}",
+            "kubectl {}: {}{}",
             arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
         );
         Ok(String::from_utf8(output.stdout)?)
     }
