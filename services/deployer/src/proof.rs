@@ -9,7 +9,8 @@ use kube::api::{Api, LogParams};
 use manifest::judge::{Failure, LogSource};
 use manifest::label::WEB;
 
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A failure that is told a little later, with its lines, is better than one without.
+const PATIENCE: Duration = Duration::from_secs(10);
 const BYTES_MAX: i64 = 256 * 1024;
 const LINE_MAX: usize = 2000;
 
