@@ -118,8 +118,7 @@ async fn sleeps(db: &PgPool) {
     }
 }
 
-/// With one connection of the ring and the answer of a beat on their way at once, the wish to stop would wait for the
-/// next tick.
+/// Else a wish to stop that the beat did not see, and whose ring came before the beat's end, would wait for the next tick.
 #[sqlx::test(migrator = "crate::MIGRATOR")]
 async fn a_ring_during_a_beat_leads_to_another(db: PgPool) {
     push(&db).await;

@@ -141,12 +141,11 @@ pub(super) fn tell(seen: &mut Seen, wait: Wait, look: Look) -> Vec<Event> {
 /// That it began to roll out is told also to who sees it only when that is over.
 fn news_of_release(seen: &mut Seen, row: &Row) -> Option<Event> {
     let is_rolling = row.started_at.is_some();
-    let is_news = seen.release.as_ref().is_none_or(|told| is_rolling && !told.is_rolling);
-    let release =
-        Release { version: row.version, is_rolling, port: row.port, health_path: row.health_path.clone() };
-    if !is_news {
+    if seen.release.as_ref().is_some_and(|told| told.is_rolling || !is_rolling) {
         return None;
     }
+    let release =
+        Release { version: row.version, is_rolling, port: row.port, health_path: row.health_path.clone() };
     seen.release = Some(release.clone());
     Some(Event::Release(release))
 }
