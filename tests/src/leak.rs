@@ -137,6 +137,9 @@ pub async fn cluster(platform: &Platform, needles: &Needles) -> Result<Vec<Strin
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -154,13 +157,18 @@ mod tests {
 
     #[test]
     fn processes_are_seen_with_their_environment() {
-        let mut child = std::process::Command::new("sleep");
-        let child = child.arg("60").env("LEAK", "0123456789abcdef-in-the-environment");
+        let value = "0123456789abcdef-in-the-environment";
+        let mut child = Command::new("cat");
+        let child = child.env("LEAK", value).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = child.spawn().unwrap();
-        let found = processes(&Needles::of("0123456789abcdef-in-the-environment").unwrap());
+        // A process has neither arguments nor environment while its program is being loaded, and `spawn` may return then:
+        // one that answers is loaded.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let found = processes(&Needles::of(value).unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
         let found = found.unwrap();
-        assert!(found.having.iter().any(|line| line.starts_with("sleep 60")), "{found:?}");
+        assert!(found.having.contains("cat "), "{found:?}");
     }
 }
