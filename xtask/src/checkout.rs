@@ -1,6 +1,5 @@
-//! One target folder serves every checkout on the machine. Cargo goes by the age of files: what was compiled from another
-//! checkout, after this one's files were written, looks fresh to it, whatever it was made of. So the folder remembers whose
-//! it is, and the next one has the workspace's own packages compiled anew.
+//! Sees to it that this program is that of the checkout in which it was started. Where checkouts share a target folder, as
+//! in CI, cargo takes another one's for it: it goes by the age of files.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -8,10 +7,8 @@ use std::path::Path;
 use std::{env, fs, io};
 
 use anyhow::Context as _;
-use serde_json::Value;
 
 use crate::command;
-use crate::layout::Layout;
 
 const COMPILED_IN: &str = env!("CARGO_MANIFEST_DIR");
 /// Cargo's folder of what it knows to be compiled, in that of a profile.
@@ -25,7 +22,7 @@ pub(crate) fn be_of_this_one() -> anyhow::Result<()> {
     }
     let program = env::current_exe()?;
     let profile = program.parent().context("the program lies in a folder")?;
-    let forgotten = forget(profile, &["xtask".to_owned()])?;
+    let forgotten = forget(profile, "xtask")?;
     anyhow::ensure!(
         forgotten > 0,
         "this is the xtask of {COMPILED_IN}; run `touch xtask/src/main.rs` and try again"
@@ -36,32 +33,8 @@ pub(crate) fn be_of_this_one() -> anyhow::Result<()> {
     Err(error).context("cannot start cargo")
 }
 
-/// Sees to it that cargo compiles this checkout, and keeps what it has of dependencies.
-pub(crate) fn take_over_target(layout: &Layout) -> anyhow::Result<()> {
-    let target = layout.target();
-    let (owner, own) = (target.join("checkout"), layout.repo.as_os_str().as_encoded_bytes());
-    if fs::read(&owner).is_ok_and(|former| former == own) {
-        return Ok(());
-    }
-    let packages = packages(layout)?;
-    for profile in ["debug", "release"] {
-        forget(&target.join(profile), &packages)?;
-    }
-    fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-    fs::write(&owner, own).with_context(|| format!("cannot write {}", owner.display()))
-}
-
-/// Those of the workspace.
-fn packages(layout: &Layout) -> anyhow::Result<Vec<String>> {
-    let said =
-        command::output(command::cargo(layout).args(["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: Value = serde_json::from_str(&said).context("reading what cargo says of the workspace")?;
-    let packages = metadata["packages"].as_array().context("cargo names no packages")?;
-    Ok(packages.iter().filter_map(|package| Some(package["name"].as_str()?.to_owned())).collect())
-}
-
-/// Makes cargo compile these packages anew; answers of how many it knew something.
-fn forget(profile: &Path, packages: &[String]) -> anyhow::Result<usize> {
+/// Makes cargo compile a package anew; answers how much it knew of it.
+fn forget(profile: &Path, package: &str) -> anyhow::Result<usize> {
     let folder = profile.join(FRESH);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -70,7 +43,7 @@ fn forget(profile: &Path, packages: &[String]) -> anyhow::Result<usize> {
     let mut forgotten = 0;
     for entry in entries {
         let path = entry?.path();
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| is_of(name, packages)) {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| is_of(name, package)) {
             fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             forgotten += 1;
         }
@@ -79,8 +52,8 @@ fn forget(profile: &Path, packages: &[String]) -> anyhow::Result<usize> {
 }
 
 /// Cargo's folders are named after the package and a hash.
-fn is_of(folder: &str, packages: &[String]) -> bool {
-    folder.rsplit_once('-').is_some_and(|(name, _)| packages.iter().any(|package| package == name))
+fn is_of(folder: &str, package: &str) -> bool {
+    folder.rsplit_once('-').is_some_and(|(name, _)| name == package)
 }
 
 #[cfg(test)]
@@ -100,26 +73,9 @@ mod tests {
         for folder in FOLDERS {
             fs::create_dir_all(target.path().join(FRESH).join(folder)).unwrap();
         }
-        assert_eq!(forget(target.path(), &["web".to_owned(), "store".to_owned()]).unwrap(), 2);
+        assert_eq!(forget(target.path(), "web").unwrap(), 2);
         let left = FOLDERS.map(|folder| target.path().join(FRESH).join(folder).exists());
         assert_eq!(left, [false, false, true, true]);
-        assert_eq!(
-            forget(&target.path().join("release"), &["web".to_owned()]).unwrap(),
-            0,
-            "nothing is compiled"
-        );
-    }
-
-    #[test]
-    fn a_target_of_another_checkout_is_taken_over_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let repo = Path::new(COMPILED_IN).parent().unwrap().to_owned();
-        let layout = Layout { repo, cache: folder.path().join("cache"), data: folder.path().join("data") };
-        let known = layout.target().join("debug").join(FRESH).join("store-0123456789abcdef");
-        for is_known in [false, true] {
-            fs::create_dir_all(&known).unwrap();
-            take_over_target(&layout).unwrap();
-            assert_eq!(known.exists(), is_known);
-        }
+        assert_eq!(forget(&target.path().join("release"), "web").unwrap(), 0, "nothing is compiled");
     }
 }

@@ -12,10 +12,10 @@ use crate::layout::Layout;
 /// How much of a failed program's log is worth a screen.
 const LINES_ON_FAILURE: usize = 15;
 
-/// Cargo for this checkout, with the target folder in the cache.
+/// Cargo for the copy of the sources in the cache, with its target folder there.
 pub(crate) fn cargo(layout: &Layout) -> Command {
     let mut cargo = bare_cargo();
-    cargo.current_dir(&layout.repo).env("CARGO_TARGET_DIR", layout.target());
+    cargo.current_dir(layout.sources()).env("CARGO_TARGET_DIR", layout.target());
     cargo
 }
 

@@ -64,7 +64,12 @@ impl Layout {
         self.cache.join("platform")
     }
 
-    /// Cargo's target folder for everything that xtask compiles.
+    /// The copy of the sources that xtask compiles.
+    pub(crate) fn sources(&self) -> PathBuf {
+        self.cache.join("sources")
+    }
+
+    /// Cargo's target folder for them.
     pub(crate) fn target(&self) -> PathBuf {
         self.cache.join("target")
     }

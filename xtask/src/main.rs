@@ -27,6 +27,7 @@ mod program;
 mod progress;
 mod secret;
 mod soak;
+mod sources;
 mod status;
 mod template;
 mod test;

@@ -12,7 +12,7 @@ use crate::args::Forge;
 use crate::layout::Layout;
 use crate::progress::step;
 use crate::template;
-use crate::{checkout, command};
+use crate::{command, sources};
 
 /// What of Slipway goes into its image.
 pub(crate) const SLIPWAY: [&str; 2] = ["slipwayd", "slipway"];
@@ -38,7 +38,7 @@ pub(crate) fn release(layout: &Layout, what: &str, programs: &[&str]) -> anyhow:
     let log = layout.compile_log(&what.to_lowercase());
     fs::remove_file(&log).ok();
     step(&format!("compile {what}"), Some(&log), || {
-        checkout::take_over_target(layout)?;
+        sources::refresh(layout)?;
         // of the whole workspace, whatever is asked for: dependencies then have the same features each time
         let mut cargo = command::cargo(layout);
         cargo.args(["build", "--release", "--workspace"]);
