@@ -19,8 +19,8 @@ const LEFT_OUT: [&str; 2] = [".git", "target"];
 pub(crate) fn refresh(layout: &Layout) -> anyhow::Result<()> {
     let (from, to) = (&layout.repo, layout.sources());
     fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
-    let files = files_in(from)?;
-    for gone in files_in(&to)?.difference(&files) {
+    let files = files_in(from, &[&layout.cache, &layout.data])?;
+    for gone in files_in(&to, &[])?.difference(&files) {
         remove(&to, gone)?;
     }
     for file in &files {
@@ -30,21 +30,22 @@ pub(crate) fn refresh(layout: &Layout) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// By their paths in the folder.
-fn files_in(root: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+/// By their paths in the folder, without those in `others`. No source is a link; what editors leave may be one.
+fn files_in(root: &Path, others: &[&Path]) -> anyhow::Result<BTreeSet<PathBuf>> {
     let mut files = BTreeSet::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let place = root.join(&folder);
         for entry in fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))? {
             let entry = entry?;
-            let path = folder.join(entry.file_name());
-            if LEFT_OUT.iter().any(|name| path == Path::new(name)) {
+            let (path, kind) = (folder.join(entry.file_name()), entry.file_type()?);
+            if LEFT_OUT.iter().any(|name| path == Path::new(name)) || others.contains(&entry.path().as_path())
+            {
                 continue;
             }
-            if entry.file_type()?.is_dir() {
+            if kind.is_dir() {
                 folders.push(path);
-            } else {
+            } else if kind.is_file() {
                 files.insert(path);
             }
         }
@@ -84,6 +85,8 @@ fn remove(root: &Path, file: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::symlink;
     use std::time::SystemTime;
 
     use tempfile::TempDir;
@@ -105,8 +108,8 @@ mod tests {
         fs::set_permissions(root.join(file), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn written(layout: &Layout, file: &str) -> SystemTime {
-        fs::metadata(layout.sources().join(file)).unwrap().modified().unwrap()
+    fn copied(layout: &Layout) -> BTreeSet<PathBuf> {
+        files_in(&layout.sources(), &[]).unwrap()
     }
 
     #[test]
@@ -116,29 +119,36 @@ mod tests {
             write(&first.repo, file, text);
         }
         refresh(&first).unwrap();
-        let before = ["Cargo.toml", "crates/a/src/lib.rs"].map(|file| written(&first, file));
+        for file in copied(&first) {
+            let file = File::options().write(true).open(first.sources().join(file)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
 
         let second = Layout { repo: folder.path().join("other"), ..first };
         write(&second.repo, "crates/a/src/lib.rs", "3");
         write(&second.repo, "Cargo.toml", "[workspace]");
         set_mode(&second.repo, "Cargo.toml", 0o444);
         refresh(&second).unwrap();
-        let after = ["Cargo.toml", "crates/a/src/lib.rs"].map(|file| written(&second, file));
-        assert!(before[0] == after[0] && before[1] < after[1], "{before:?} {after:?}");
-        assert_eq!(fs::read_to_string(second.sources().join("crates/a/src/lib.rs")).unwrap(), "3");
+        let [same, changed] = ["Cargo.toml", "crates/a/src/lib.rs"].map(|file| second.sources().join(file));
+        let is_new = |path: &Path| fs::metadata(path).unwrap().modified().unwrap() > SystemTime::UNIX_EPOCH;
+        assert!(!is_new(&same) && is_new(&changed));
+        assert_eq!(fs::read_to_string(changed).unwrap(), "3");
         assert!(!second.sources().join("b").exists(), "no empty folder is left");
     }
 
     #[test]
     fn what_is_no_source_is_not_copied() {
-        let (_folder, layout) = layout();
+        let (_folder, mut layout) = layout();
+        layout.cache = layout.repo.join("cache");
         for file in [".git/HEAD", "target/debug/xtask", "crates/target/src/lib.rs", ".ci/run"] {
             write(&layout.repo, file, "");
         }
+        symlink("nowhere", layout.repo.join("crates/.#lib.rs")).unwrap();
         set_mode(&layout.repo, ".ci/run", 0o755);
-        refresh(&layout).unwrap();
-        let copied = files_in(&layout.sources()).unwrap();
-        assert_eq!(copied, [".ci/run", "crates/target/src/lib.rs"].map(PathBuf::from).into());
+        for _ in 0..2 {
+            refresh(&layout).unwrap();
+            assert_eq!(copied(&layout), [".ci/run", "crates/target/src/lib.rs"].map(PathBuf::from).into());
+        }
         let mode = fs::metadata(layout.sources().join(".ci/run")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
     }

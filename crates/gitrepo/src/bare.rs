@@ -46,7 +46,7 @@ const HEAD: &str = "refs/heads/main";
 pub struct Repositories {
     root: PathBuf,
     /// Held until this is dropped.
-    _lock: File,
+    _lock: lock::Alone,
 }
 
 /// One of the repositories, which may not exist yet.
@@ -79,13 +79,12 @@ impl Repositories {
         let opened =
             opened.with_context(|| format!("opening the folder of the repositories {}", root.display()));
         let root = opened.map_err(GitError::Other)?;
-        let lock = lock::open(&root.join("lock"))?;
-        if !lock::take(&lock, lock::Kind::Exclusive, patience)? {
+        let Some(lock) = lock::alone(&root.join("lock"), patience)? else {
             return Err(GitError::Other(anyhow!(
                 "another receiver holds the repositories in {}: stop it, only one may write there",
                 root.display()
             )));
-        }
+        };
         for entry in files::entries(&root)? {
             if entry.file_name().to_string_lossy().ends_with(NEW_SUFFIX) {
                 fs::remove_dir_all(entry.path())?;
@@ -160,8 +159,7 @@ impl Repository {
 
     /// Nothing is taken away from the repository as long as the file is open. `None`: it is being cleaned. Blocks.
     fn share(&self, patience: Duration) -> Result<Option<File>, GitError> {
-        let lock = lock::open(&self.lock_file())?;
-        Ok(lock::take(&lock, lock::Kind::Shared, patience)?.then_some(lock))
+        Ok(lock::shared(&self.lock_file(), patience)?)
     }
 
     fn open(&self) -> Result<git2::Repository, GitError> {

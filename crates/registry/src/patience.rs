@@ -11,8 +11,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Asks `HOST[:PORT]` for nothing in particular: `Some` while it answers that there is too much to do, and for how long.
 pub async fn asks_to_wait(http: &Client, host: &str, insecure: bool) -> Option<Duration> {
+    asks_within(http, host, insecure, TIMEOUT).await
+}
+
+async fn asks_within(http: &Client, host: &str, insecure: bool, at_most: Duration) -> Option<Duration> {
     let scheme = if insecure { "http" } else { "https" };
-    let answer = http.get(format!("{scheme}://{host}/v2/")).timeout(TIMEOUT).send().await.ok()?;
+    let answer = http.get(format!("{scheme}://{host}/v2/")).timeout(at_most).send().await.ok()?;
     if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status()) {
         return None;
     }
@@ -32,7 +36,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let server = MockServer::start().await;
         Mock::given(path("/v2/")).respond_with(response).mount(&server).await;
-        asks_to_wait(&Client::new(), &server.address().to_string(), true).await
+        asks_within(&Client::new(), &server.address().to_string(), true, Duration::from_secs(60)).await
     }
 
     #[tokio::test]

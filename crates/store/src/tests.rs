@@ -255,6 +255,8 @@ async fn answers_of_living_routers(db: PgPool) {
     let env = main_env(&db, &app).await;
     let release = released(&db, &app, &env, 'a').await;
     answer::beat(&db, "r1").await.unwrap();
+    // However slow this is, it has beaten a moment ago.
+    sqlx::query("update router set seen_at = now() + interval '1 hour'").execute(&db).await.unwrap();
     answer::record(&db, release.id, "pod", "r1").await.unwrap();
     answer::record(&db, release.id, "pod", "r1").await.unwrap();
     answer::record(&db, Uuid::now_v7(), "pod of a release that is gone", "r1").await.unwrap();

@@ -26,14 +26,13 @@ impl Repository {
         if !self.path.try_exists()? {
             return Ok(0);
         }
-        let lock = lock::open(&self.lock_file())?;
-        if !lock::take(&lock, lock::Kind::Exclusive, PATIENCE)? {
+        let Some(_alone) = lock::alone(&self.lock_file(), PATIENCE)? else {
             return Err(GitError::Other(anyhow!(
                 "{} is still being written to after {} s: it is cleaned another time",
                 self.path.display(),
                 PATIENCE.as_secs()
             )));
-        }
+        };
         if layout::establish(&self.path)? {
             tracing::info!(repository = %self.path.display(), "its objects are in {} now", layout::ODB);
         }

@@ -10,10 +10,15 @@ pub(super) const NAME: &str = "slipway.lock";
 
 const POLL: Duration = Duration::from_millis(10);
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    Shared,
-    Exclusive,
+/// Holds a lock exclusively. A process that is just being started has a copy of the file until its program is loaded: what
+/// this one ends is over for the copy as well.
+#[derive(Debug)]
+pub(super) struct Alone(File);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.unlock().ok();
+    }
 }
 
 /// A handle for locking only: what is written to it goes nowhere.
@@ -27,15 +32,22 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// `false`: it was not free within `patience`. Blocks.
-pub(super) fn take(file: &File, kind: Kind, patience: Duration) -> io::Result<bool> {
+/// `None`: it was not free within `patience`. Blocks.
+pub(super) fn alone(path: &Path, patience: Duration) -> io::Result<Option<Alone>> {
+    let file = open(path)?;
+    Ok(is_taken(patience, || file.try_lock())?.then(|| Alone(file)))
+}
+
+/// The same beside others, for as long as this process or one that got the file from it has it open.
+pub(super) fn shared(path: &Path, patience: Duration) -> io::Result<Option<File>> {
+    let file = open(path)?;
+    Ok(is_taken(patience, || file.try_lock_shared())?.then_some(file))
+}
+
+fn is_taken(patience: Duration, take: impl Fn() -> Result<(), TryLockError>) -> io::Result<bool> {
     let since = Instant::now();
     loop {
-        let tried = match kind {
-            Kind::Shared => file.try_lock_shared(),
-            Kind::Exclusive => file.try_lock(),
-        };
-        match tried {
+        match take() {
             Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) if since.elapsed() < patience => std::thread::sleep(POLL),
             Err(TryLockError::WouldBlock) => return Ok(false),

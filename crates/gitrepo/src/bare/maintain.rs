@@ -82,9 +82,8 @@ impl Repository {
 
     /// Removes the old packs or, when refs have come that they may be needed for, the new ones.
     pub(super) fn swap(&self, old: &Packs, new: &Packs, tips: &HashSet<Oid>) -> Result<(), GitError> {
-        let lock = lock::open(&self.lock_file())?;
-        let alone = lock::take(&lock, lock::Kind::Exclusive, LOCK_PATIENCE)?;
-        if alone && self.tips()?.is_subset(tips) {
+        let alone = lock::alone(&self.lock_file(), LOCK_PATIENCE)?;
+        if alone.is_some() && self.tips()?.is_subset(tips) {
             files::sync(&self.path.join("objects/pack"))?;
             self.remove(old.difference(new))
         } else {

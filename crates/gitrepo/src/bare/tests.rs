@@ -150,8 +150,7 @@ impl Answer {
 const MOMENT: Duration = Duration::from_secs(10);
 
 fn is_free(server: &Server, patience: Duration) -> bool {
-    let lock = lock::open(&server.repository.lock_file()).unwrap();
-    lock::take(&lock, lock::Kind::Exclusive, patience).unwrap()
+    lock::alone(&server.repository.lock_file(), patience).unwrap().is_some()
 }
 
 fn pkt(text: &str) -> String {

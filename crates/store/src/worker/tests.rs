@@ -74,7 +74,8 @@ async fn a_lost_lease_is_told(db: PgPool) {
     let (_tasks, mut begins, mut tells) = spawn(&db, &shutdown);
     push(&db).await;
     begins.recv().await;
-    sqlx::query("update job set lease = gen_random_uuid()").execute(&db).await.unwrap();
+    let taken_over = "update job set lease = gen_random_uuid(), lease_until = now() + interval '1 hour'";
+    sqlx::query(taken_over).execute(&db).await.unwrap();
     assert_eq!(tells.recv().await, Some(Stop::Lost));
     assert_eq!(states(&db).await, [("running".to_owned(), 1)], "the new holder's job is left alone");
 }
@@ -110,10 +111,10 @@ async fn rings_for_other_kinds_are_not_its_own(db: PgPool) {
     assert_eq!(listener.next().await, JobKind::Resolve.as_str());
 }
 
-/// Waits until a query of the test's database sleeps.
-async fn sleeps(db: &PgPool) {
-    let asleep = "select exists (select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep')";
-    while !sqlx::query_scalar::<_, bool>(asleep).fetch_one(db).await.unwrap() {
+/// Waits until a query of the test's database waits for a row.
+async fn waits(db: &PgPool) {
+    let waiting = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(db).await.unwrap() {
         tokio::task::yield_now().await;
     }
 }
@@ -125,21 +126,25 @@ async fn a_ring_during_a_beat_leads_to_another(db: PgPool) {
     let job = queue::claim(&db, &[JobKind::Deploy], "w", LEASE).await.unwrap().unwrap();
     sqlx::raw_sql(
         "create sequence beats;
+         create table gate as select 1;
          create function slow() returns trigger language plpgsql as
-            $$ begin perform nextval('beats'); perform pg_sleep(0.2); return new; end $$;
+            $$ begin perform nextval('beats'); perform from gate for update; return new; end $$;
          create trigger slow before update on job for each row execute function slow();",
     )
     .execute(&db)
     .await
     .unwrap();
+    let mut closed = db.begin().await.unwrap();
+    sqlx::query("select from gate for update").execute(&mut *closed).await.unwrap();
     let (rings, mut rung) = watch::channel(());
     let (stop, _) = watch::channel(None);
     let shutdown = CancellationToken::new();
     let never = Duration::from_secs(3600);
     let beating = beat(&db, &job, never, &mut rung, &shutdown, &stop);
     let twice = async {
-        sleeps(&db).await;
+        waits(&db).await;
         rings.send_replace(());
+        closed.rollback().await.unwrap();
         while sqlx::query_scalar::<_, i64>("select last_value from beats").fetch_one(&db).await.unwrap() < 2 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

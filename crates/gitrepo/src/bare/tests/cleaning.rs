@@ -80,8 +80,7 @@ async fn a_child_that_outlives_its_receiver_holds_the_lock() {
 #[tokio::test]
 async fn a_push_does_not_begin_while_the_repository_is_cleaned() {
     let server = Server::new();
-    let lock = lock::open(&server.repository.lock_file()).unwrap();
-    assert!(lock::take(&lock, lock::Kind::Exclusive, Duration::ZERO).unwrap());
+    let lock = lock::alone(&server.repository.lock_file(), Duration::ZERO).unwrap().unwrap();
     let error = server.repository.receive_pack(PACK_MAX).unwrap_err();
     assert!(error.to_string().contains("being cleaned"), "{error}");
     drop(lock);
