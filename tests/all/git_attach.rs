@@ -47,7 +47,7 @@ async fn a_connection_that_is_cut_loses_nothing() -> Result<()> {
     let _lock = platform::share()?;
     let platform = Platform::from_env()?;
     let app = remote::create(&platform, "cutoff", "static").await?;
-    remote::add_step(&app, "echo the beginning; sleep 4")?;
+    remote::add_step(&app, "echo the beginning; sleep 12")?;
     let commit = remote::commit(&app.tree, "Take long").await?;
     let mut push = remote::start_push(&app, &[], &["main"])?;
     remote::says(&mut push, "the beginning").await?;

@@ -42,7 +42,7 @@ async fn the_log_is_shown_while_it_grows() -> Result<()> {
     let platform = Platform::from_env()?;
     let app = app::create(&platform, "live", "static").await?;
     // the name makes the step a new one: BuildKit would have that of an earlier run cached
-    let step = format!("RUN for n in 1 2 3 4 5 6; do echo tick $n; sleep 1; done; : {}\nCMD", app.name);
+    let step = format!("RUN for n in 1 2 3 4 5 6; do echo tick $n; sleep 2; done; : {}\nCMD", app.name);
     app::edit(&app, "Dockerfile", "CMD", &step)?;
     let commit = app::deliver(&platform, &app, "Tick").await?;
     let lines_while_running = wait::until("a line while the build runs", app::PATIENCE, || async {

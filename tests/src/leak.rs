@@ -104,11 +104,11 @@ pub async fn buildkit(platform: &Platform, needles: &Needles, since: Instant) ->
     let patterns: Vec<String> = needles.forms.iter().map(|form| format!("-e {form}")).collect();
     // Base images do not change; what is executed is the container's own.
     let script = format!(
-        "set -e; cd /var/lib/buildkit
-         buildctl du --verbose > /tmp/leak-told; buildctl debug histories >> /tmp/leak-told
-         (find . -type f -cmin -{minutes} -size -256M -print0; printf '/tmp/leak-told\\0') |
+        "set -e; cd /var/lib/buildkit; told=$(mktemp)
+         buildctl du --verbose > \"$told\"; buildctl debug histories >> \"$told\"
+         (find . -type f -cmin -{minutes} -size -256M -print0; printf '%s\\0' \"$told\") |
              xargs -0 grep -laF {} || true
-         rm /tmp/leak-told",
+         rm \"$told\"",
         patterns.join(" ")
     );
     let pod = ["-n", "slipway-build", "exec", "buildkitd-0", "--", "sh", "-c", &script];

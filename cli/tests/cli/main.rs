@@ -102,6 +102,11 @@ fn command(config: &Path, arguments: &[&str]) -> tokio::process::Command {
     command
 }
 
+/// Whether it tells of a time some seconds ago, however slow this machine is.
+fn is_recent(text: &str) -> bool {
+    text.contains("just now") || text.contains(" s ago")
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -353,7 +353,7 @@ pub(crate) async fn cancel(
 pub async fn sweep(db: &PgPool) -> Result<u64> {
     let expired: Vec<Job> = sqlx::query_as(
         "select id, kind, lane, lock_key, subject, attempt, attempt_max, lease
-         from job where state = 'running' and lease_until < now() limit 100",
+         from job where state = 'running' and lease_until < now() order by id limit 100",
     )
     .fetch_all(db)
     .await?;

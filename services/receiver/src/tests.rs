@@ -108,6 +108,21 @@ async fn claim(db: &PgPool, kind: JobKind) -> Option<Job> {
     store::queue::claim(db, &[kind], "test", store::worker::LEASE).await.unwrap()
 }
 
+/// The database's time, as it writes it.
+async fn clock(db: &PgPool) -> String {
+    sqlx::query_scalar("select now()::text").fetch_one(db).await.unwrap()
+}
+
+/// Nobody takes the job until so many seconds have gone by.
+async fn assert_waits(db: &PgPool, job: &Job, since: &str, seconds: f64) {
+    let waits = "select run_at >= $2::timestamptz + make_interval(secs => $3) from job where id = $1";
+    let waits = sqlx::query_scalar(waits).bind(job.id).bind(since).bind(seconds);
+    assert_eq!(waits.fetch_one(db).await.ok(), Some(true), "{seconds} s");
+    // However slow this machine is.
+    sqlx::query("update job set run_at = now() + interval '1 hour'").execute(db).await.unwrap();
+    assert!(claim(db, job.kind.0).await.is_none(), "not before its time");
+}
+
 /// State and error of a job.
 async fn state_of(db: &PgPool, job: &Job) -> (String, Option<String>) {
     sqlx::query_as("select state::text, error from job where id = $1")

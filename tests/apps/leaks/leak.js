@@ -21,4 +21,4 @@ setTimeout(() => process.stdout.write(`${value.slice(middle)}\nall was said\n`),
 // As long as somebody looks at the processes of the node.
 setTimeout(() => {
   if (process.env.FAIL) throw new Error(`no server takes ${value}`);
-}, 6000);
+}, 12000);

@@ -45,8 +45,10 @@ mod tests {
     fn with_daemon(folder: &Path) {
         let daemon = folder.join("bin/buildkitd");
         fs::create_dir_all(folder.join("bin")).unwrap();
-        fs::write(&daemon, "#!/bin/sh\necho started \"$@\"\n").unwrap();
-        Command::new("chmod").arg("+x").arg(&daemon).status().unwrap();
+        // Not by this process: one that another test just starts would have the file open, and no program that is being
+        // written can be run.
+        let script = r#"printf '#!/bin/sh\necho started "$@"\n' > "$0" && chmod +x "$0""#;
+        assert!(Command::new("sh").args(["-c", script]).arg(&daemon).status().unwrap().success());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use store::build::Build;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{COMMIT, app_at, claim, state_of};
+use super::{COMMIT, app_at, assert_waits, claim, clock, state_of};
 use crate::report::{Reporter, report};
 use crate::status::Links;
 
@@ -125,13 +125,18 @@ async fn a_refusal_is_final(db: PgPool) {
 async fn a_forge_in_trouble_is_told_again_later(db: PgPool) {
     let forge = forge(502).await;
     pushed(&db, ForgeKind::Gitea, &forge).await;
-    for attempt in 1..=4 {
+    for (attempt, wait) in [(1, Some(5.0)), (2, Some(30.0)), (3, Some(120.0)), (4, None)] {
         let job = claim(&db, JobKind::Report).await.unwrap();
         assert_eq!(job.attempt, attempt);
+        let begun = clock(&db).await;
         report(&reporter(&db), &job).await.unwrap();
-        let last = attempt == 4;
-        assert_eq!(state_of(&db, &job).await.0, if last { "failed" } else { "queued" });
-        assert!(claim(&db, JobKind::Report).await.is_none(), "not before its time");
+        let Some(wait) = wait else {
+            assert_eq!(state_of(&db, &job).await.0, "failed");
+            assert!(claim(&db, JobKind::Report).await.is_none());
+            return;
+        };
+        assert_eq!(state_of(&db, &job).await.0, "queued");
+        assert_waits(&db, &job, &begun, wait).await;
         sqlx::query("update job set run_at = now()").execute(&db).await.unwrap();
     }
 }

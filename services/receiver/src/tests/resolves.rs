@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use wiremock::matchers::{basic_auth, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{app_at, claim, count, post, push_body, signed, state_of};
+use super::{app_at, assert_waits, claim, clock, count, post, push_body, signed, state_of};
 use crate::hook;
 use crate::resolve::resolve;
 
@@ -220,14 +220,16 @@ async fn a_lost_lease_writes_nothing(db: PgPool) {
 async fn a_forge_in_trouble_is_asked_again_later(db: PgPool) {
     let forge = forge(&db).await;
     forge.answers(ResponseTemplate::new(502)).await;
+    let mut begun = clock(&db).await;
     let mut job = ask(&db, &forge.app).await;
-    for attempt in 1..4 {
+    for (attempt, wait) in [(1, 1.0), (2, 4.0), (3, 15.0)] {
         let (state, error) = state_of(&db, &job).await;
         assert_eq!((job.attempt, state.as_str()), (attempt, "queued"));
         assert!(error.unwrap().contains("502"));
-        assert!(claim(&db, JobKind::Resolve).await.is_none(), "not before its time");
+        assert_waits(&db, &job, &begun, wait).await;
         sqlx::query("update job set run_at = now()").execute(&db).await.unwrap();
         job = claim(&db, JobKind::Resolve).await.unwrap();
+        begun = clock(&db).await;
         resolve(&db, &job).await.unwrap();
     }
     assert_eq!(state_of(&db, &job).await.0, "failed");

@@ -204,7 +204,7 @@ async fn a_receiver_that_ends_in_the_middle_cuts_the_answer() {
 
 #[tokio::test]
 async fn a_receiver_that_starts_again_is_named_in_words() {
-    let router = router(closed_port().await).await;
+    let router = router(closed_port()).await;
     let mut client = router.connect().await;
     client
         .send("GET /demo.git/info/refs?service=git-receive-pack HTTP/1.1\r\nHost: s.localhost\r\n\r\n")
