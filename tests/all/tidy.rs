@@ -13,9 +13,10 @@ fn files(ending: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![root()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy();
+        for entry in fs::read_dir(folder).expect("the repository can be read") {
+            let entry = entry.expect("the repository can be read");
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
             if path.is_dir() && name != "target" && !name.starts_with('.') {
                 folders.push(path);
             } else if name.ends_with(ending) {
