@@ -12,14 +12,13 @@ use anyhow::Context as _;
 
 use crate::layout::Layout;
 
-/// Not sources: git's folder, and what cargo makes when it is called by hand.
-const LEFT_OUT: [&str; 2] = [".git", "target"];
-
 /// Makes the copy equal to this checkout.
 pub(crate) fn refresh(layout: &Layout) -> anyhow::Result<()> {
     let (from, to) = (&layout.repo, layout.sources());
     fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
-    let files = files_in(from, &[&layout.cache, &layout.data])?;
+    // Not sources: git's folder, what cargo makes when it is called by hand, and what xtask makes if it is told to do so here.
+    let files =
+        files_in(from, &[from.join(".git"), from.join("target"), layout.cache.clone(), layout.data.clone()])?;
     for gone in files_in(&to, &[])?.difference(&files) {
         remove(&to, gone)?;
     }
@@ -30,8 +29,8 @@ pub(crate) fn refresh(layout: &Layout) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// By their paths in the folder, without those in `others`. No source is a link; what editors leave may be one.
-fn files_in(root: &Path, others: &[&Path]) -> anyhow::Result<BTreeSet<PathBuf>> {
+/// By their paths in the folder, but for what is in `left_out`. No source is a link; what editors leave may be one.
+fn files_in(root: &Path, left_out: &[PathBuf]) -> anyhow::Result<BTreeSet<PathBuf>> {
     let mut files = BTreeSet::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -39,8 +38,7 @@ fn files_in(root: &Path, others: &[&Path]) -> anyhow::Result<BTreeSet<PathBuf>> 
         for entry in fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))? {
             let entry = entry?;
             let (path, kind) = (folder.join(entry.file_name()), entry.file_type()?);
-            if LEFT_OUT.iter().any(|name| path == Path::new(name)) || others.contains(&entry.path().as_path())
-            {
+            if left_out.contains(&entry.path()) {
                 continue;
             }
             if kind.is_dir() {
@@ -60,10 +58,8 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if is_same().unwrap_or(false) {
         return Ok(());
     }
-    match fs::remove_file(to) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    // It may be one that nobody may write to.
+    fs::remove_file(to).ok();
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -9,7 +9,7 @@ use crate::args::Forge;
 use crate::layout::Layout;
 use crate::platform::packages;
 use crate::progress::{elapsed, note};
-use crate::{command, environment, newer_git, program, sources, up};
+use crate::{command, environment, newer_git, program, up};
 
 /// Of the simulator, in each run of all tests.
 const SEEDS: &str = "10000";
@@ -24,7 +24,6 @@ pub(crate) fn run(layout: &Layout, filters: &[String]) -> anyhow::Result<()> {
     let up = begun.elapsed();
 
     let begun = Instant::now();
-    sources::refresh(layout)?;
     let status = tests(layout, filters)
         .envs(environment::variables(layout)?)
         .status()

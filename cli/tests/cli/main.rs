@@ -102,9 +102,9 @@ fn command(config: &Path, arguments: &[&str]) -> tokio::process::Command {
     command
 }
 
-/// Whether it tells of a time some seconds ago, however slow this machine is.
-fn is_recent(text: &str) -> bool {
-    text.contains("just now") || text.contains(" s ago")
+/// Moves times ahead, so that they are "just now" for however long this takes.
+async fn just_now(db: &PgPool, moved: &'static str) {
+    assert!(sqlx::query(moved).execute(db).await.unwrap().rows_affected() > 0, "{moved}");
 }
 
 fn stderr(output: &Output) -> String {

@@ -1,5 +1,7 @@
 //! The statements against a real PostgreSQL, along the way of one commit.
 
+use std::time::Duration;
+
 use domain::forge_kind::ForgeKind;
 use domain::job::JobKind;
 use domain::reason::{Reason, ReasonCode};
@@ -16,6 +18,17 @@ use crate::log::{Batch, Lines, Logs, StepUpdate};
 use crate::queue::{Job, Outcome};
 use crate::release::{NewRelease, Release};
 use crate::{answer, app, branch, build, delivery, environment, log, push, queue, release, worker};
+
+/// Waits until somebody waits for a lock on a row.
+pub(crate) async fn somebody_waits(db: &PgPool) {
+    let waits = "select exists(select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    let asking = async {
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(db).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asking).await.expect("nobody waits");
+}
 
 async fn demo(db: &PgPool) -> App {
     let new = NewApp {
@@ -158,7 +171,7 @@ async fn the_log_has_no_holes_and_reads_from_any_line(db: PgPool) {
 async fn a_lost_lease_writes_no_line(db: PgPool) {
     let app = demo(&db).await;
     let build = pushed(&db, &app, 'a').await;
-    let lost = queue::claim(&db, &[JobKind::Build], "w", std::time::Duration::ZERO).await.unwrap().unwrap();
+    let lost = queue::claim(&db, &[JobKind::Build], "w", Duration::ZERO).await.unwrap().unwrap();
     queue::sweep(&db).await.unwrap();
     let batch = Batch { chunks: &[Lines::of(0, ["late"]).pack().unwrap()], ..Batch::default() };
     assert!(!log::append(&db, &lost, build.id, &batch).await.unwrap());

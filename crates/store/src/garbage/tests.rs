@@ -1,7 +1,5 @@
 //! Which images are garbage, on a real PostgreSQL; and who comes to need one just then.
 
-use std::time::Duration;
-
 use domain::garbage::GarbageKind;
 use serde_json::json;
 use sqlx::PgPool;
@@ -12,6 +10,7 @@ use super::*;
 use crate::app::{self, NewApp};
 use crate::environment::{self, NewEnvironment};
 use crate::release::{self, NewRelease, Release};
+use crate::tests::somebody_waits;
 use crate::{branch, build, layers, log, push, reuse};
 
 const POLICY: Policy = Policy { releases: 2, image_days: 7, mirror_days: 30 };
@@ -164,17 +163,6 @@ async fn no_build_uses_garbage_again(db: PgPool) {
     end(removal.unwrap().unwrap()).await.unwrap();
     assert!(!hold(&mut conn, REPOSITORY, "a").await.unwrap(), "the registry has to be asked");
     assert!(hold(&mut conn, "registry/other", "a").await.unwrap());
-}
-
-/// Waits until somebody waits for a lock on a row.
-async fn somebody_waits(db: &PgPool) {
-    let waits = "select exists(select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
-    let asking = async {
-        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(db).await.unwrap() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), asking).await.expect("nobody waits");
 }
 
 /// Two that end marked, under a policy that keeps nothing more than it must.

@@ -1,7 +1,5 @@
 //! Pushes to Slipway's own remote, from the intent to the head that git shows, on a real PostgreSQL.
 
-use std::time::Duration;
-
 use domain::job::JobKind;
 use domain::push_options::PushOptions;
 use domain::state::{BuildState, PushState};
@@ -14,6 +12,7 @@ use crate::build::Build;
 use crate::environment::NewEnvironment;
 use crate::queue::Outcome;
 use crate::release::NewRelease;
+use crate::tests::somebody_waits;
 use crate::{app, branch, build, environment, queue, release, worker};
 
 async fn demo(db: &PgPool) -> App {
@@ -141,11 +140,7 @@ async fn who_waits_for_a_push_finds_it_decided(db: PgPool) {
         hold(&mut tx, id).await.unwrap().unwrap()
     };
     let committing = async {
-        // It is certain to wait when PostgreSQL says so.
-        let waiting = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
-        while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&db).await.unwrap() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        somebody_waits(&db).await;
         first.commit().await.unwrap();
     };
     let (found, ()) = tokio::join!(second, committing);

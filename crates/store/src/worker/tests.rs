@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::queue::NewJob;
+use crate::tests::somebody_waits;
 
 async fn push(db: &PgPool) -> Uuid {
     let subject = Uuid::now_v7();
@@ -111,14 +112,6 @@ async fn rings_for_other_kinds_are_not_its_own(db: PgPool) {
     assert_eq!(listener.next().await, JobKind::Resolve.as_str());
 }
 
-/// Waits until a query of the test's database waits for a row.
-async fn waits(db: &PgPool) {
-    let waiting = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
-    while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(db).await.unwrap() {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// Else a wish to stop that the beat did not see, and whose ring came before the beat's end, would wait for the next tick.
 #[sqlx::test(migrator = "crate::MIGRATOR")]
 async fn a_ring_during_a_beat_leads_to_another(db: PgPool) {
@@ -142,7 +135,7 @@ async fn a_ring_during_a_beat_leads_to_another(db: PgPool) {
     let never = Duration::from_secs(3600);
     let beating = beat(&db, &job, never, &mut rung, &shutdown, &stop);
     let twice = async {
-        waits(&db).await;
+        somebody_waits(&db).await;
         rings.send_replace(());
         closed.rollback().await.unwrap();
         while sqlx::query_scalar::<_, i64>("select last_value from beats").fetch_one(&db).await.unwrap() < 2 {
